@@ -1,0 +1,54 @@
+# Build rules shared by every directory: one library (and one test program) per directory, so that an include which
+# breaks the layering does not link.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+add_library(ferrum_options INTERFACE)
+target_include_directories(ferrum_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+target_compile_options(ferrum_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -fno-math-errno -fno-trapping-math -ffp-contract=off)
+target_link_libraries(ferrum_options INTERFACE Threads::Threads)
+if(FERRUM_WERROR)
+  target_compile_options(ferrum_options INTERFACE -Werror)
+endif()
+if(FERRUM_SANITIZE)
+  target_compile_options(ferrum_options INTERFACE -fsanitize=${FERRUM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(ferrum_options INTERFACE -fsanitize=${FERRUM_SANITIZE})
+endif()
+
+if(FERRUM_TESTS)
+  enable_testing()
+  find_package(GTest REQUIRED)
+endif()
+
+# ferrum_library(name SOURCES a.cc ... [DEPS base io ...] [LIBS PkgConfig::X ...] [TESTS a_test.cc ...] [TEST_DEPS ...])
+#
+# Defines the static library ferrum_<name> from the current directory, and the test program <name>_test (one ctest entry)
+# where TESTS are given. DEPS are names of our own libraries; LIBS are external targets.
+function(ferrum_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
+  list(TRANSFORM A_DEPS PREPEND ferrum_)
+  if(A_SOURCES)
+    add_library(ferrum_${name} STATIC ${A_SOURCES})
+    target_link_libraries(ferrum_${name} PUBLIC ferrum_options ${A_DEPS} ${A_LIBS})
+  else()
+    add_library(ferrum_${name} INTERFACE)
+    target_link_libraries(ferrum_${name} INTERFACE ferrum_options ${A_DEPS} ${A_LIBS})
+  endif()
+  if(FERRUM_TESTS AND A_TESTS)
+    ferrum_test(${name}_test SOURCES ${A_TESTS} DEPS ${name} ${A_TEST_DEPS})
+  endif()
+endfunction()
+
+# ferrum_test(name SOURCES a_test.cc ... DEPS name ...): one GoogleTest program, one ctest entry.
+# Tests find the repository through FERRUM_SOURCE_DIR; shared test data lies at ${FERRUM_SOURCE_DIR}/../shared/testdata.
+function(ferrum_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  list(TRANSFORM A_DEPS PREPEND ferrum_)
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE FERRUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()

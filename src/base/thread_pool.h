@@ -1,0 +1,51 @@
+// A fixed set of threads that run one parallel loop at a time, for compute kernels.
+//
+// Which thread computes which piece never changes a result: callers give each index its own output and its own
+// order of arithmetic.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace ferrum {
+
+class ThreadPool {
+ public:
+  // threads >= 1 counts the calling thread: ThreadPool(1) starts no thread and runs loops inline.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(begin, end) over disjoint ranges that cover [0, count), each at most `grain` long (grain >= 1), from all
+  // threads, and returns when all are done. Ranges are taken dynamically. Not reentrant: one loop at a time, from one
+  // thread at a time; body must not throw and must not call parallel_for.
+  void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+
+ private:
+  void worker_main();
+  void run_ranges();
+
+  std::vector<std::thread> workers_;
+
+  // The current loop. Written under mutex_ before generation_ is advanced; read by workers after they see it.
+  const std::function<void(int64_t, int64_t)>* body_ = nullptr;
+  int64_t count_ = 0;
+  int64_t grain_ = 1;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0};  // workers that have not finished the current loop
+
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+};
+
+}  // namespace ferrum

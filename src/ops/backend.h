@@ -1,0 +1,42 @@
+// A backend: a device's memory, its Ops and its Linear. The registry (backend/registry.h) makes one by name.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "ops/linear.h"
+#include "ops/ops.h"
+
+namespace ferrum {
+
+struct BackendLimits {
+  int max_tokens = 512;  // rows of any view handed to an op or Linear in one call; scratch is sized once from it
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;     // "reference", "cpu"
+  virtual std::string describe() const = 0;      // for people: "cpu (avx512-vnni, 2 threads)"
+  virtual bool supports(DType weight_type) const = 0;
+
+  // The one Ops of this backend; used by one thread at a time.
+  virtual Ops& ops() = 0;
+  // Refuses (kUnsupported, kCorrupt) types or shapes it cannot compute, naming the tensor.
+  virtual Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) = 0;
+
+  // Zeroed device memory.
+  virtual Result<Buffer> allocate(size_t bytes) = 0;
+  // Makes a host array of a file usable on the device. CPU backends return the view itself.
+  virtual Result<ConstView> place(ConstView host) = 0;
+  // The step's arrays on the device; valid until the next call and as long as `batch` lives.
+  virtual Result<DeviceBatch> upload(const Batch& batch) = 0;
+  // Waits for the device and gives host-readable f32 rows; valid until the next call.
+  virtual Result<ConstView> download(ConstView device) = 0;
+};
+
+// The arrays of `batch` as views of its own memory: what upload() is on a CPU.
+DeviceBatch host_views(const Batch& batch);
+
+}  // namespace ferrum
