@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Checks that includes point downwards only, that getenv stays in src/config, and that the CMake DEPS agree.
+
+The order is DESIGN.md's: a directory may include what its row names, and nothing else of ours. The linker enforces most of
+this; the script also catches headers that need no linking, and says it before a build.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+ALLOWED = {
+    "base": set(),
+    "config": {"base"},
+    "types": {"base"},
+    "tensor": {"base"},
+    "quant": {"base", "tensor"},
+    "io": {"base", "tensor"},
+    "text": {"base", "types", "io"},
+    "ops": {"base", "tensor", "types"},
+    "backend": {"base", "tensor", "types", "quant", "ops"},
+    "models": {"base", "tensor", "types", "ops", "io"},
+    "kv": {"base", "types"},
+    "sched": {"base", "types", "kv"},
+    "runner": {"base", "tensor", "types", "ops", "models", "kv"},
+    "engine": {"base", "config", "types", "tensor", "quant", "io", "text", "ops", "backend", "models", "kv", "sched",
+               "runner"},
+    "apps": {"base", "config", "types", "tensor", "text", "engine"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
+# Tests may reach down to whatever makes their point.
+TEST_EXTRA = {"quant", "io", "backend", "models", "runner"}
+
+
+def layer_of(path):
+    parts = path.relative_to(ROOT).parts
+    return "apps" if parts[0] == "apps" else parts[1]
+
+
+def problems_in(path):
+    layer = layer_of(path)
+    allowed = ALLOWED[layer] | {layer}
+    if "_test" in path.stem:
+        allowed = allowed | TEST_EXTRA | {"types"}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        where = f"{path.relative_to(ROOT)}:{number}"
+        match = INCLUDE.match(line)
+        if match and "/" in match[1]:
+            target = match[1].split("/")[0]
+            if target not in ALLOWED:
+                yield f"{where}: includes {match[1]}, which is in no layer"
+            elif target not in allowed:
+                yield f"{where}: {layer} must not include {target} ({match[1]})"
+        elif match and not (path.parent / match[1]).exists():
+            yield f"{where}: {match[1]} is not beside the file; write the path from src/"
+        if re.search(r"\b(secure_)?getenv\s*\(", line) and layer != "config":
+            yield f"{where}: getenv belongs to src/config"
+
+
+def main():
+    files = sorted(p for top in ("src", "apps") for p in (ROOT / top).rglob("*") if p.suffix in (".h", ".cc", ".cu", ".cuh"))
+    found = [problem for path in files for problem in problems_in(path)]
+    unknown = {p.name for p in (ROOT / "src").iterdir() if p.is_dir()} - set(ALLOWED)
+    found += [f"src/{name}: not in the table of layers" for name in sorted(unknown)]
+    for problem in found:
+        print(problem, file=sys.stderr)
+    print(f"layering: {len(files)} files, {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
