@@ -1,0 +1,85 @@
+#include "config/parse.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <vector>
+
+namespace ferrum {
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+
+std::string quoted(std::string_view text) {
+  constexpr size_t kShown = 80;  // a value can be a whole file by mistake
+  std::string result("\"");
+  result.append(text.substr(0, kShown)).append(text.size() > kShown ? "...\"" : "\"");
+  return result;
+}
+
+}  // namespace
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+Result<bool> parse_bool(std::string_view text) {
+  const std::string word = to_lower(trim(text));
+  for (const char* yes : {"1", "true", "yes", "on"}) {
+    if (word == yes) return true;
+  }
+  for (const char* no : {"0", "false", "no", "off"}) {
+    if (word == no) return false;
+  }
+  return invalid_argument("expected 1/true/yes/on or 0/false/no/off, got " + quoted(text));
+}
+
+Result<int64_t> parse_int(std::string_view text, int64_t low, int64_t high) {
+  const std::string_view digits = trim(text);
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  if (whole && value >= low && value <= high) return value;
+  return invalid_argument("expected an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", got " +
+                          quoted(text));
+}
+
+Result<double> parse_float(std::string_view text, double low, double high) {
+  const std::string_view digits = trim(text);
+  double value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  if (whole && std::isfinite(value) && value >= low && value <= high) return value;
+  char range[80];
+  std::snprintf(range, sizeof(range), "expected a number from %g to %g, got ", low, high);
+  return invalid_argument(range + quoted(text));
+}
+
+int edit_distance(std::string_view a, std::string_view b) {
+  std::vector<int> row(b.size() + 1);  // distances of a's prefix to every prefix of b
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    int diagonal = row[0];
+    row[0] = static_cast<int>(i) + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const int substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace ferrum
