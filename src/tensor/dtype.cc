@@ -1,7 +1,6 @@
 #include "tensor/dtype.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <limits>
 #include <string>
@@ -11,32 +10,6 @@
 namespace ferrum {
 namespace {
 
-// Sizes follow the block layouts of ggml's quantisation formats; src/quant/blocks.h asserts them against its structs.
-constexpr std::array<DTypeInfo, 22> kTypes = {{
-    {DType::kF32, "F32", 0, 1, 4, false},
-    {DType::kF16, "F16", 1, 1, 2, false},
-    {DType::kBF16, "BF16", 30, 1, 2, false},
-    {DType::kF64, "F64", 28, 1, 8, false},
-    {DType::kI8, "I8", 24, 1, 1, false},
-    {DType::kI16, "I16", 25, 1, 2, false},
-    {DType::kI32, "I32", 26, 1, 4, false},
-    {DType::kI64, "I64", 27, 1, 8, false},
-    {DType::kQ4_0, "Q4_0", 2, 32, 18, true},
-    {DType::kQ4_1, "Q4_1", 3, 32, 20, true},
-    {DType::kQ5_0, "Q5_0", 6, 32, 22, true},
-    {DType::kQ5_1, "Q5_1", 7, 32, 24, true},
-    {DType::kQ8_0, "Q8_0", 8, 32, 34, true},
-    {DType::kQ2_K, "Q2_K", 10, 256, 84, true},
-    {DType::kQ3_K, "Q3_K", 11, 256, 110, true},
-    {DType::kQ4_K, "Q4_K", 12, 256, 144, true},
-    {DType::kQ5_K, "Q5_K", 13, 256, 176, true},
-    {DType::kQ6_K, "Q6_K", 14, 256, 210, true},
-    {DType::kQ8_K, "Q8_K", 15, 256, 292, true},
-    {DType::kIQ4_NL, "IQ4_NL", 20, 32, 18, true},
-    {DType::kIQ4_XS, "IQ4_XS", 23, 256, 136, true},
-    {DType::kMXFP4, "MXFP4", 39, 32, 17, true},
-}};
-
 // Types of the format that Ferrum refuses, so that the refusal can name them.
 struct NamedType { uint32_t ggml_type; std::string_view name; };
 constexpr NamedType kUnsupported[] = {
@@ -45,8 +18,8 @@ constexpr NamedType kUnsupported[] = {
 };
 
 constexpr bool in_enum_order() {
-  for (size_t i = 0; i < kTypes.size(); ++i) {
-    if (static_cast<size_t>(kTypes[i].dtype) != i) return false;
+  for (size_t i = 0; i < kDTypeTable.size(); ++i) {
+    if (static_cast<size_t>(kDTypeTable[i].dtype) != i) return false;
   }
   return true;
 }
@@ -54,16 +27,16 @@ static_assert(in_enum_order());
 
 }  // namespace
 
-std::span<const DTypeInfo> all_dtypes() { return kTypes; }
+std::span<const DTypeInfo> all_dtypes() { return kDTypeTable; }
 
 const DTypeInfo& info(DType dtype) {
   const auto index = static_cast<size_t>(dtype);
-  FERRUM_DCHECK(index < kTypes.size(), "DType out of range");
-  return kTypes[index];
+  FERRUM_DCHECK(index < kDTypeTable.size(), "DType out of range");
+  return kDTypeTable[index];
 }
 
 std::optional<DType> dtype_from_ggml(uint32_t ggml_type) {
-  for (const DTypeInfo& t : kTypes) {
+  for (const DTypeInfo& t : kDTypeTable) {
     if (t.ggml_type == ggml_type) return t.dtype;
   }
   return std::nullopt;
@@ -81,7 +54,7 @@ std::optional<DType> dtype_from_name(std::string_view name) {
   const auto same = [](char a, char b) {
     return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
   };
-  for (const DTypeInfo& t : kTypes) {
+  for (const DTypeInfo& t : kDTypeTable) {
     if (std::equal(t.name.begin(), t.name.end(), name.begin(), name.end(), same)) return t.dtype;
   }
   return std::nullopt;

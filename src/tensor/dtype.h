@@ -1,6 +1,7 @@
 // Element types, plain and block-quantised: the one table of names, sizes and GGUF numbers.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -24,6 +25,33 @@ struct DTypeInfo {
   int block_bytes;         // bytes per block
   bool quantized;
 };
+
+// In enum order. Sizes follow the block layouts of ggml's quantisation formats; quant/blocks.h asserts its structs against
+// them at compile time.
+inline constexpr std::array<DTypeInfo, 22> kDTypeTable = {{
+    {DType::kF32, "F32", 0, 1, 4, false},
+    {DType::kF16, "F16", 1, 1, 2, false},
+    {DType::kBF16, "BF16", 30, 1, 2, false},
+    {DType::kF64, "F64", 28, 1, 8, false},
+    {DType::kI8, "I8", 24, 1, 1, false},
+    {DType::kI16, "I16", 25, 1, 2, false},
+    {DType::kI32, "I32", 26, 1, 4, false},
+    {DType::kI64, "I64", 27, 1, 8, false},
+    {DType::kQ4_0, "Q4_0", 2, 32, 18, true},
+    {DType::kQ4_1, "Q4_1", 3, 32, 20, true},
+    {DType::kQ5_0, "Q5_0", 6, 32, 22, true},
+    {DType::kQ5_1, "Q5_1", 7, 32, 24, true},
+    {DType::kQ8_0, "Q8_0", 8, 32, 34, true},
+    {DType::kQ2_K, "Q2_K", 10, 256, 84, true},
+    {DType::kQ3_K, "Q3_K", 11, 256, 110, true},
+    {DType::kQ4_K, "Q4_K", 12, 256, 144, true},
+    {DType::kQ5_K, "Q5_K", 13, 256, 176, true},
+    {DType::kQ6_K, "Q6_K", 14, 256, 210, true},
+    {DType::kQ8_K, "Q8_K", 15, 256, 292, true},
+    {DType::kIQ4_NL, "IQ4_NL", 20, 32, 18, true},
+    {DType::kIQ4_XS, "IQ4_XS", 23, 256, 136, true},
+    {DType::kMXFP4, "MXFP4", 39, 32, 17, true},
+}};
 
 // All types Ferrum can hold, in enum order.
 std::span<const DTypeInfo> all_dtypes();
