@@ -1,0 +1,45 @@
+#include "backend/cpu/isa.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ferrum {
+namespace {
+
+constexpr std::array<std::string_view, 3> kNames = {"baseline", "avx2", "avx512"};
+
+}  // namespace
+
+std::span<const std::string_view> cpu_isa_names() { return kNames; }
+
+std::optional<CpuIsa> cpu_isa_from_name(std::string_view name) {
+  const auto found = std::find(kNames.begin(), kNames.end(), name);
+  if (found == kNames.end()) return std::nullopt;
+  return static_cast<CpuIsa>(found - kNames.begin());
+}
+
+bool cpu_isa_available(CpuIsa isa) {
+#if defined(__x86_64__)
+  // The builtin asks cpuid and, through xgetbv, whether the system saves the wide registers.
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && __builtin_cpu_supports("f16c") != 0;
+  switch (isa) {
+    case CpuIsa::kBaseline: return true;
+    case CpuIsa::kAvx2: return avx2;
+    case CpuIsa::kAvx512:
+      return avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+             __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+             __builtin_cpu_supports("avx512vnni") != 0;
+  }
+  return false;
+#else
+  return isa == CpuIsa::kBaseline;
+#endif
+}
+
+CpuIsa best_cpu_isa() {
+  if (cpu_isa_available(CpuIsa::kAvx512)) return CpuIsa::kAvx512;
+  return cpu_isa_available(CpuIsa::kAvx2) ? CpuIsa::kAvx2 : CpuIsa::kBaseline;
+}
+
+}  // namespace ferrum

@@ -1,0 +1,24 @@
+// What the backends that compute on the host have in common: their device memory is ordinary memory, so placing,
+// uploading and downloading are the identity.
+#pragma once
+
+#include "ops/backend.h"
+
+namespace ferrum {
+
+class HostBackend : public Backend {
+ public:
+  Result<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  Result<ConstView> place(ConstView host) override { return host; }
+  Result<DeviceBatch> upload(const Batch& batch) override { return host_views(batch); }
+  Result<ConstView> download(ConstView device) override { return device; }
+};
+
+// Whether `spec` is something a Linear can be made of: parts of rank 2 with one common number of columns that is a
+// whole number of blocks, biases f32 [out] or absent. kCorrupt or kInvalidArgument naming the tensor otherwise.
+Status validate_linear(const LinearSpec& spec);
+
+// Rows of all parts together. The spec must be valid.
+int64_t total_rows(const LinearSpec& spec);
+
+}  // namespace ferrum

@@ -1,0 +1,22 @@
+// The oracle: every op in plain loops, one thread, sums in double. Slow on purpose; other backends are tested against
+// it.
+#pragma once
+
+#include "ops/ops.h"
+
+namespace ferrum {
+
+class ReferenceOps final : public Ops {
+ public:
+  void embed(ConstView table, ConstView ids, View y) override;
+  void rms_norm(ConstView x, ConstView weight, float eps, View y) override;
+  void add_rms_norm(View residual, ConstView delta, ConstView weight, float eps, View y) override;
+  void add(View x, ConstView delta) override;
+  void rope_cos_sin(ConstView positions, ConstView inv_freq, float magnitude, View cos_sin) override;
+  void norm_rope_store(const QkvArgs& args) override;
+  void attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv, View out) override;
+  void silu_mul(ConstView gate_up, View y) override;
+  void gather_rows(ConstView x, ConstView rows, View y) override;
+};
+
+}  // namespace ferrum

@@ -1,0 +1,33 @@
+// The one place that names the backends and makes them.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ops/backend.h"
+
+namespace ferrum {
+
+struct BackendConfig {
+  std::string name = "cpu";
+  std::string isa = "auto";  // of backend "cpu": "auto" = the best this machine has, or one of isa_choices()
+  int threads = 0;           // of backend "cpu": 1..1024; 0 = one per core that this process may run on
+  BackendLimits limits;
+};
+
+// Names make_backend accepts: "reference", "cpu".
+std::span<const std::string_view> backend_names();
+
+// Instruction sets that backend "cpu" can be told to use, slowest first, whether or not this machine has them.
+std::span<const std::string_view> isa_choices();
+
+// Whether this machine can run `isa` (one of isa_choices()).
+bool isa_available(std::string_view isa);
+
+// kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
+// kUnsupported: this machine lacks the forced isa. kCapacity: no memory for the scratch.
+Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config);
+
+}  // namespace ferrum
