@@ -1,0 +1,227 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+
+namespace ferrum {
+
+// Rows are kept with what they take, so that a preemption can refund it.
+struct Scheduler::Draft {
+  StepPlan plan;
+  std::vector<int> row_blocks;  // new blocks of each row
+  int tokens_left = 0;
+  int scores_left = 0;  // logits for prompt scoring; one per running sequence is set aside for sampling
+  int free_blocks = 0;
+  bool pool_is_short = false;  // somebody was preempted
+
+  static int scores_of(const PlannedRow& r) { return r.logit_count - (r.samples ? 1 : 0); }
+};
+
+Scheduler::Scheduler(const SchedulerLimits& limits, BlockAllocator& kv) : limits_(limits), kv_(kv) {
+  FERRUM_CHECK(limits.max_seqs >= 1 && limits.max_batched_tokens >= 1 && limits.max_waiting >= 0, "scheduler limits");
+  FERRUM_CHECK(limits.max_logits > limits.max_seqs, "prompt scoring needs a logit beside those of the sampling rows");
+}
+
+Status Scheduler::submit(const NewSequence& n) {
+  FERRUM_CHECK(n.prompt_tokens >= 1 && n.max_tokens >= n.prompt_tokens,
+               "a sequence needs a prompt and its length limit");
+  // The last token that is generated is never fed back, so it needs no place.
+  const int stored = std::max(n.prompt_tokens, n.max_tokens - 1);
+  if (kv_.blocks_for(stored) > kv_.num_blocks()) {
+    return invalid_argument("the request can grow to " + std::to_string(n.max_tokens) + " tokens, which takes " +
+                            std::to_string(kv_.blocks_for(stored)) + " KV blocks; the pool has " +
+                            std::to_string(kv_.num_blocks()) + " (" + std::to_string(kv_.block_size()) +
+                            " tokens each): shorten the prompt, lower max_tokens or give the engine more KV memory");
+  }
+  if (waiting() >= limits_.max_waiting && running() + waiting() >= limits_.max_seqs) {
+    return capacity_exceeded("the queue is full: " + std::to_string(running()) + " requests run and " +
+                             std::to_string(waiting()) + " wait (limit " + std::to_string(limits_.max_waiting) +
+                             "); try again later");
+  }
+  const int logits_from = n.score_prompt ? 0 : n.prompt_tokens - 1;
+  waiting_.push_back({n.id, arrivals_++, n.prompt_tokens, n.max_tokens, 0, logits_from});
+  return Status::ok();
+}
+
+std::optional<StepPlan> Scheduler::plan() {
+  FERRUM_CHECK(!in_step_, "plan() during a step");
+  Draft draft;
+  draft.tokens_left = limits_.max_batched_tokens;
+  draft.scores_left = limits_.max_logits - limits_.max_seqs;
+  draft.free_blocks = kv_.free_blocks();
+  plan_decodes(draft);
+  plan_prompts(draft);
+  admit(draft);
+  if (draft.plan.rows.empty()) {
+    FERRUM_CHECK(running_.empty() && waiting_.empty(), "sequences, but no row for any of them");
+    return std::nullopt;
+  }
+  std::vector<Growth> growths;
+  for (const PlannedRow& r : draft.plan.rows) {
+    growths.push_back({r.seq, r.begin + r.count});
+    draft.plan.num_tokens += r.count;
+    draft.plan.num_logits += r.logit_count;
+  }
+  Result<KvReservation> reservation = kv_.reserve(growths);
+  FERRUM_CHECK(reservation.is_ok(), "planned rows do not fit: " + reservation.status().message());
+  draft.plan.reservation = std::move(reservation).value();
+  in_step_ = true;
+  return std::move(draft.plan);
+}
+
+void Scheduler::plan_decodes(Draft& draft) {
+  // One token is kept for the oldest sequence while it reads its prompt: it must progress in every step.
+  const int kept = !running_.empty() && running_.front().pending() > 1 ? 1 : 0;
+  for (size_t i = 0; i < running_.size() && draft.tokens_left > kept; ++i) {
+    if (running_[i].pending() == 1) add_row(draft, i, 1);
+  }
+}
+
+void Scheduler::plan_prompts(Draft& draft) {
+  for (size_t i = 0; i < running_.size() && draft.tokens_left > 0; ++i) {
+    const int count = chunk_limit(draft, running_[i]);
+    if (running_[i].pending() > 1 && count > 0) add_row(draft, i, count);
+  }
+}
+
+void Scheduler::admit(Draft& draft) {
+  // A victim must not come back in the step that preempted it.
+  if (draft.pool_is_short) return;
+  while (!waiting_.empty() && running() < limits_.max_seqs && draft.tokens_left > 0) {
+    const int count = chunk_limit(draft, waiting_.front());
+    if (count == 0 || !newcomer_fits(waiting_.front())) return;
+    running_.push_back(waiting_.front());
+    waiting_.pop_front();
+    add_row(draft, running_.size() - 1, count);
+  }
+}
+
+// Admission leaves room for every token that is known already and for one block more per running sequence: a newcomer
+// that would be preempted at once costs everybody its prompt.
+bool Scheduler::newcomer_fits(const Sequence& s) const {
+  int owed = running();
+  for (const Sequence& r : running_) owed += kv_.missing({r.id, r.total});
+  return running_.empty() || kv_.free_blocks() - owed >= kv_.blocks_for(s.total);
+}
+
+// How many pending tokens may go into one row, by tokens and by logits; blocks are not considered.
+int Scheduler::chunk_limit(const Draft& draft, const Sequence& s) const {
+  const int before_scores = std::max(0, s.logits_from - s.computed);
+  int64_t by_logits = int64_t{before_scores} + draft.scores_left;
+  if (by_logits + 1 >= s.pending()) by_logits = s.pending();  // the last position is the sampling one
+  return static_cast<int>(std::min<int64_t>({s.pending(), draft.tokens_left, by_logits}));
+}
+
+// Adds up to `count` tokens of running_[index], as many as blocks can be found for; false if there is not one.
+bool Scheduler::add_row(Draft& draft, size_t index, int count) {
+  const Sequence& s = running_[index];
+  const auto blocks_of = [&](int tokens) { return kv_.missing({s.id, s.computed + tokens}); };
+  if (!make_room(draft, index, blocks_of(count))) {
+    const int held = static_cast<int>(kv_.table(s.id).size());
+    const int64_t room = int64_t{held + draft.free_blocks} * kv_.block_size() - s.computed;
+    count = static_cast<int>(std::min<int64_t>(count, room));
+    if (count < 1) return false;
+  }
+  const int end = s.computed + count;
+  PlannedRow row{s.id, s.computed, count, std::max(0, end - std::max(s.logits_from, s.computed)), end == s.total};
+  draft.tokens_left -= count;
+  draft.scores_left -= Draft::scores_of(row);
+  draft.free_blocks -= blocks_of(count);
+  draft.row_blocks.push_back(blocks_of(count));
+  draft.plan.rows.push_back(row);
+  return true;
+}
+
+// Frees blocks for running_[index] at the cost of newer sequences only.
+bool Scheduler::make_room(Draft& draft, size_t index, int blocks) {
+  while (draft.free_blocks < blocks && running_.size() > index + 1) preempt_newest(draft);
+  return draft.free_blocks >= blocks;
+}
+
+void Scheduler::preempt_newest(Draft& draft) {
+  Sequence victim = running_.back();
+  running_.pop_back();
+  for (size_t r = 0; r < draft.plan.rows.size(); ++r) {
+    const PlannedRow& row = draft.plan.rows[r];
+    if (row.seq != victim.id) continue;
+    draft.tokens_left += row.count;
+    draft.scores_left += Draft::scores_of(row);
+    draft.free_blocks += draft.row_blocks[r];
+    draft.plan.rows.erase(draft.plan.rows.begin() + static_cast<std::ptrdiff_t>(r));
+    draft.row_blocks.erase(draft.row_blocks.begin() + static_cast<std::ptrdiff_t>(r));
+    break;
+  }
+  const int free_before = kv_.free_blocks();
+  kv_.release(victim.id);
+  draft.free_blocks += kv_.free_blocks() - free_before;
+  draft.pool_is_short = true;
+  draft.plan.preempted.push_back(victim.id);
+  victim.computed = 0;
+  waiting_.push_front(victim);  // older than all that wait, newer than all that run
+}
+
+void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
+  FERRUM_CHECK(in_step_ && outcomes.size() == plan.rows.size(), "commit() of another step");
+  in_step_ = false;
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    const PlannedRow& row = plan.rows[i];
+    const RowOutcome& outcome = outcomes[i];
+    if (outcome.finished) {
+      remove(row.seq);
+      continue;
+    }
+    FERRUM_CHECK(outcome.new_tokens == (row.samples ? 1 : 0), "a row that samples adds a token, or it finishes");
+    Sequence* s = find_running(row.seq);
+    FERRUM_CHECK(s != nullptr, "commit() of a sequence that does not run");
+    s->computed = row.begin + row.count;
+    s->logits_from = std::max(s->logits_from, s->computed);
+    s->total += outcome.new_tokens;
+    FERRUM_CHECK(s->total <= s->max_tokens, "a sequence grew beyond its limit");
+  }
+}
+
+void Scheduler::rollback(StepPlan plan) {
+  FERRUM_CHECK(in_step_, "rollback() outside a step");
+  in_step_ = false;
+  kv_.rollback(std::move(plan.reservation));
+}
+
+void Scheduler::remove(SeqId seq) {
+  FERRUM_CHECK(!in_step_, "remove() during a step");
+  kv_.release(seq);
+  const auto is_it = [&](const Sequence& s) { return s.id == seq; };
+  std::erase_if(running_, is_it);
+  std::erase_if(waiting_, is_it);
+}
+
+Scheduler::Sequence* Scheduler::find_running(SeqId seq) {
+  const auto it = std::find_if(running_.begin(), running_.end(), [&](const Sequence& s) { return s.id == seq; });
+  return it == running_.end() ? nullptr : &*it;
+}
+
+std::vector<std::string> Scheduler::violations() const {
+  std::vector<std::string> found = kv_.violations();
+  if (running() > limits_.max_seqs) found.push_back("more sequences run than max_seqs");
+  uint64_t next_arrival = 0;
+  int blocks = 0;
+  const auto check_order = [&](const Sequence& s) {
+    if (s.arrival < next_arrival) found.push_back("sequence " + std::to_string(s.id) + " is out of order");
+    next_arrival = s.arrival + 1;
+  };
+  for (const Sequence& s : running_) {
+    check_order(s);
+    const std::string who = "running sequence " + std::to_string(s.id);
+    if (s.pending() < 1) found.push_back(who + " has nothing to compute");
+    if (s.computed != kv_.length(s.id)) found.push_back(who + " and its KV disagree on its length");
+    if (s.total > s.max_tokens) found.push_back(who + " is longer than its limit");
+    blocks += static_cast<int>(kv_.table(s.id).size());
+  }
+  for (const Sequence& s : waiting_) {
+    check_order(s);
+    if (s.computed != 0 || kv_.length(s.id) != 0)
+      found.push_back("waiting sequence " + std::to_string(s.id) + " holds KV");
+  }
+  if (kv_.used_blocks() > blocks) found.push_back("KV blocks belong to no running sequence");
+  return found;
+}
+
+}  // namespace ferrum

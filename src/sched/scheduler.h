@@ -1,0 +1,111 @@
+// Which tokens of which sequences the next step computes. Pure policy over counts: no tokens, no device, no clock.
+//
+// A step is a transaction: plan() reserves its KV blocks; then exactly one of commit() and rollback() ends it. Between
+// the two only submit() may be called. Policy and its guarantees (docs/engine.md): first come first served, decode rows
+// before prompt chunks, the newest is preempted when blocks run out, the oldest progresses in every step.
+//
+// Iteration-level scheduling: Yu et al., "Orca", OSDI 2022; prompt chunks beside decode rows: Agrawal et al.,
+// "Sarathi-Serve", OSDI 2024. Not thread-safe: the engine guards it.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kv/block_allocator.h"
+#include "types/ids.h"
+
+namespace ferrum {
+
+struct SchedulerLimits {
+  int max_seqs = 16;             // sequences that run at once
+  int max_batched_tokens = 512;  // tokens of a step
+  int max_logits = 80;           // positions of a step that want logits; more than max_seqs
+  int max_waiting = 256;         // sequences that wait although max_seqs are in the engine already
+};
+
+struct NewSequence {
+  SeqId id = 0;
+  int prompt_tokens = 0;      // at least 1
+  int max_tokens = 0;         // prompt and generated together, at most; at least prompt_tokens
+  bool score_prompt = false;  // logits are wanted at every prompt position
+};
+
+// Tokens [begin, begin + count) of a sequence; the last logit_count of them want logits.
+struct PlannedRow {
+  SeqId seq = 0;
+  int begin = 0;
+  int count = 0;
+  int logit_count = 0;
+  bool samples = false;  // the row ends at the sequence's last known token: its last logits give the next one
+};
+
+struct StepPlan {
+  std::vector<PlannedRow> rows;  // never empty
+  std::vector<SeqId> preempted;  // lost their KV; stays so after a rollback
+  int num_tokens = 0;
+  int num_logits = 0;
+  KvReservation reservation;
+};
+
+// What became of a row that samples; rows that do not must have the default.
+struct RowOutcome {
+  int new_tokens = 0;     // 1, or 0 where it finished without one
+  bool finished = false;  // the sequence leaves the engine
+};
+
+class Scheduler {
+ public:
+  // kv outlives the scheduler, which alone changes it.
+  Scheduler(const SchedulerLimits& limits, BlockAllocator& kv);
+
+  // kInvalidArgument if the sequence can never fit the pool, kCapacity if the queue is full. Ids are never reused.
+  Status submit(const NewSequence& sequence);
+  // The next step; nullopt when there is no sequence at all.
+  std::optional<StepPlan> plan();
+  // The step ran. outcomes: one per row.
+  void commit(StepPlan plan, std::span<const RowOutcome> outcomes);
+  // The step failed: nothing of it counts.
+  void rollback(StepPlan plan);
+  // Takes a sequence out, whatever its state (cancelled, failed); an unknown one is ignored. Not during a step.
+  void remove(SeqId seq);
+
+  int running() const { return static_cast<int>(running_.size()); }
+  int waiting() const { return static_cast<int>(waiting_.size()); }
+
+  // Every broken invariant as a sentence; empty when all is well. Meant for tests, between steps.
+  std::vector<std::string> violations() const;
+
+ private:
+  struct Sequence {
+    SeqId id = 0;
+    uint64_t arrival = 0;  // order of submit()
+    int total = 0;         // known tokens: prompt and generated
+    int max_tokens = 0;
+    int computed = 0;     // tokens in the KV cache
+    int logits_from = 0;  // first position whose logits nobody has seen yet
+    int pending() const { return total - computed; }
+  };
+  struct Draft;  // a plan in the making
+
+  void plan_decodes(Draft& draft);
+  void plan_prompts(Draft& draft);
+  void admit(Draft& draft);
+  bool add_row(Draft& draft, size_t index, int count);
+  int chunk_limit(const Draft& draft, const Sequence& s) const;
+  bool make_room(Draft& draft, size_t index, int blocks);
+  void preempt_newest(Draft& draft);
+  bool newcomer_fits(const Sequence& s) const;
+  Sequence* find_running(SeqId seq);
+
+  const SchedulerLimits limits_;
+  BlockAllocator& kv_;
+  std::vector<Sequence> running_;  // by arrival; all older than any in waiting_
+  std::deque<Sequence> waiting_;   // by arrival; preempted ones return to their place at the front
+  uint64_t arrivals_ = 0;
+  bool in_step_ = false;
+};
+
+}  // namespace ferrum
