@@ -1,4 +1,5 @@
-// A read-only file mapping.
+// A read-only file mapping. The file must not shrink while it is mapped: reading past its new end kills the process, as
+// with every mapping. Replace model files by renaming, not by writing over them.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@ namespace ferrum {
 
 class MappedFile {
  public:
-  // kNotFound / kIo with the path and the system's reason. Directories and empty files are refused.
+  // kNotFound / kIo with the path and the system's reason. Directories, pipes, devices and empty files are refused.
   static Result<MappedFile> open(const std::string& path);
 
   MappedFile(MappedFile&& o) noexcept;
