@@ -1,7 +1,9 @@
 // A network: constant after construction, computes one step for any mix of rows.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "ops/backend.h"
 #include "types/model_spec.h"
@@ -11,21 +13,32 @@ namespace ferrum {
 // Activation memory of a forward pass, allocated once for the largest step and reused by every step.
 struct Workspace {
   Buffer buffer;
+  std::vector<int32_t> row_indices;  // 0, 1, ... max_tokens - 1
+  ConstView all_rows;                // row_indices on the device: gathering them is a copy
   int max_tokens = 0;
   int max_logits = 0;
 };
 
+// Which hidden states of the step's tokens a caller wants besides the logits: none, those after the last layer, or
+// those after the final norm (what the head reads; an embedding model's output).
 enum class HiddenStates { kNone, kPreNorm, kPostNorm };
+
+// Views into the workspace (device memory, valid until the next step).
+struct ForwardResult {
+  View logits;  // f32 [batch.num_logits, vocab]
+  View hidden;  // f32 [batch.num_tokens, hidden]; rank 0 unless asked for
+};
 
 class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelSpec& spec() const = 0;
-  // Activations for steps of up to max_tokens tokens of which up to max_logits want logits.
+  // Activations for steps of up to max_tokens tokens of which up to max_logits (<= max_tokens) want logits.
   virtual Result<Workspace> make_workspace(Backend& backend, int max_tokens, int max_logits) const = 0;
-  // One step: stores K and V of every token in `kv`, returns logits f32 [batch.num_logits, vocab] inside the workspace
-  // (device memory, valid until the next step).
-  virtual View forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace) const = 0;
+  // One step: stores K and V of every token in `kv`, computes the logits of batch.logit_rows. The batch holds tokens or
+  // embeddings. Token ids, positions and slots are in range: the caller's promise.
+  virtual ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
+                                HiddenStates hidden) const = 0;
 };
 
 }  // namespace ferrum

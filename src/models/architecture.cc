@@ -1,0 +1,38 @@
+#include "models/architecture.h"
+
+#include <array>
+
+namespace ferrum {
+namespace {
+
+// GGUF files of the Llama line store Q and K with their rows permuted so that rotary pairs are neighbours; Qwen's keep
+// the checkpoint's order. Files of Mistral models call themselves "llama"; some converters write the newer names.
+constexpr std::array<ArchitectureTraits, 5> kArchitectures = {{
+    {"llama", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
+    {"mistral", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
+    {"mistral3", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
+    {"qwen2", RopeLayout::kHalfSplit, QkNorm::kForbidden, 10000.0f},
+    {"qwen3", RopeLayout::kHalfSplit, QkNorm::kRequired, 10000.0f},
+}};
+
+}  // namespace
+
+std::span<const ArchitectureTraits> all_architectures() { return kArchitectures; }
+
+const ArchitectureTraits* find_architecture(std::string_view name) {
+  for (const ArchitectureTraits& traits : kArchitectures) {
+    if (traits.name == name) return &traits;
+  }
+  return nullptr;
+}
+
+std::string architecture_names() {
+  std::string names;
+  for (const ArchitectureTraits& traits : kArchitectures) {
+    if (!names.empty()) names += ", ";
+    names += traits.name;
+  }
+  return names;
+}
+
+}  // namespace ferrum

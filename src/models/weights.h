@@ -1,0 +1,37 @@
+// The tensors of a GGUF file by the role they play in the network, with every shape and type checked.
+#pragma once
+
+#include <vector>
+
+#include "base/status.h"
+#include "io/gguf.h"
+#include "ops/linear.h"
+#include "types/model_spec.h"
+
+namespace ferrum {
+
+// Views point into the file's mapping. H hidden size, D head size.
+struct LayerWeights {
+  ConstView attn_norm;  // f32 [H]
+  ConstView q_norm;     // f32 [D]; rank 0 = none
+  ConstView k_norm;     // f32 [D]; rank 0 = none
+  ConstView ffn_norm;   // f32 [H]
+  LinearSpec qkv;       // {q, k, v}, or the one matrix of a file that stores them fused; biases where the file has them
+  LinearSpec attn_output;
+  LinearSpec gate_up;  // {gate, up}, or the one matrix of a file that stores them fused
+  LinearSpec ffn_down;
+};
+
+struct DecoderWeights {
+  ConstView embedding;  // [vocab, H] of any weight type
+  std::vector<LayerWeights> layers;
+  ConstView output_norm;  // f32 [H]
+  LinearSpec head;        // the embedding itself where the file ties them
+};
+
+// kNotFound names a missing tensor, kCorrupt one of the wrong shape (wanted and found), kUnsupported one whose type its
+// role does not allow, or one that the network of this architecture has no place for (to ignore it would compute
+// something else than the file means).
+Result<DecoderWeights> bind_weights(const Gguf& file, const ModelSpec& spec);
+
+}  // namespace ferrum

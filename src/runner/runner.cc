@@ -1,0 +1,131 @@
+#include "runner/runner.h"
+
+#include <string>
+
+namespace ferrum {
+namespace {
+
+bool is_kv_dtype(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
+
+Status validate(const RunnerOptions& o) {
+  const auto bad = [](const std::string& what) { return invalid_argument("runner: " + what); };
+  if (o.max_tokens < 1) return bad("max_tokens is " + std::to_string(o.max_tokens) + "; it must be at least 1");
+  if (o.max_logits < 1 || o.max_logits > o.max_tokens) {
+    return bad("max_logits is " + std::to_string(o.max_logits) + "; it must be between 1 and max_tokens");
+  }
+  if (o.num_blocks < 1) return bad("the KV cache has " + std::to_string(o.num_blocks) + " blocks; it needs at least 1");
+  if (o.block_size < 1) return bad("block_size is " + std::to_string(o.block_size) + "; it must be at least 1");
+  if (int64_t{o.num_blocks} * o.block_size > INT32_MAX) return bad("the KV cache has more than 2^31 slots");
+  if (!is_kv_dtype(o.kv_dtype)) {
+    return bad("a KV cache of " + std::string(to_string(o.kv_dtype)) + " is not supported; choose F16, BF16 or F32");
+  }
+  return Status::ok();
+}
+
+}  // namespace
+
+int64_t Runner::kv_block_bytes(const ModelSpec& spec, int block_size, DType kv_dtype) {
+  return int64_t{2} * spec.num_layers * spec.num_kv_heads * block_size * spec.head_dim * info(kv_dtype).block_bytes;
+}
+
+Result<std::unique_ptr<Runner>> Runner::create(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
+                                               const RunnerOptions& options) {
+  FERRUM_RETURN_IF_ERROR(validate(options));
+  std::unique_ptr<Runner> runner(new Runner(std::move(backend), std::move(model), options));
+  FERRUM_RETURN_IF_ERROR(runner->allocate_kv());
+  FERRUM_ASSIGN_OR_RETURN(runner->workspace_,
+                          runner->model_->make_workspace(*runner->backend_, options.max_tokens, options.max_logits));
+  return runner;
+}
+
+Status Runner::allocate_kv() {
+  const ModelSpec& spec = model_->spec();
+  kv_.dtype = options_.kv_dtype;
+  kv_.block_size = options_.block_size;
+  kv_.num_blocks = options_.num_blocks;
+  const int64_t layer_bytes =
+      kv_block_bytes(spec, options_.block_size, options_.kv_dtype) / spec.num_layers * options_.num_blocks;
+  const auto half = static_cast<size_t>(layer_bytes / 2);
+  for (int layer = 0; layer < spec.num_layers; ++layer) {
+    Result<Buffer> buffer = backend_->allocate(2 * half);
+    if (!buffer.is_ok()) {
+      return buffer.status().with_context("KV cache of " + std::to_string(options_.num_blocks) + " blocks, layer " +
+                                          std::to_string(layer + 1) + " of " + std::to_string(spec.num_layers));
+    }
+    const auto view = [&](void* data) {
+      return View(data, options_.kv_dtype,
+                  {options_.num_blocks, spec.num_kv_heads, options_.block_size, spec.head_dim});
+    };
+    auto* const base = static_cast<std::byte*>(buffer->data());
+    kv_.layers.push_back({view(base), view(base + half)});
+    kv_buffers_.push_back(std::move(buffer).value());
+  }
+  return Status::ok();
+}
+
+// A row's place in the arrays, its blocks, and that its tokens are written where its table says they will be read.
+void Runner::check_row(const Batch& batch, size_t index) const {
+  const Row& row = batch.rows[index];
+  const std::string where = "row " + std::to_string(index);
+  FERRUM_CHECK(row.q_len > 0 && row.q_begin == batch.cu_q[index] && row.q_begin + row.q_len == batch.cu_q[index + 1],
+               where + " does not follow the one before it");
+  FERRUM_CHECK(row.kv_len >= row.q_len && row.kv_len == batch.kv_lens[index], where + ": lengths differ");
+  FERRUM_CHECK(int64_t{batch.max_blocks} * kv_.block_size >= row.kv_len, where + " needs more blocks than it has");
+  FERRUM_CHECK(row.logit_begin >= 0 && row.logit_count >= 0 && row.logit_begin + row.logit_count <= batch.num_logits(),
+               where + ": logits out of range");
+  const BlockId* table = batch.block_tables.data() + index * static_cast<size_t>(batch.max_blocks);
+  for (int block = 0; block * kv_.block_size < row.kv_len; ++block) {
+    FERRUM_CHECK(table[block] >= 0 && table[block] < kv_.num_blocks, where + ": block id out of range");
+  }
+  for (int i = 0; i < row.q_len; ++i) {
+    const auto token = static_cast<size_t>(row.q_begin + i);
+    const int position = row.kv_len - row.q_len + i;
+    FERRUM_CHECK(batch.token_rows[token] == static_cast<int32_t>(index) && batch.positions[token] == position,
+                 where + ": positions are not consecutive");
+    const int slot = table[position / kv_.block_size] * kv_.block_size + position % kv_.block_size;
+    FERRUM_CHECK(batch.slots[token] == slot, where + ": a slot outside its block table");
+  }
+}
+
+void Runner::check(const Batch& batch) const {
+  const auto tokens = static_cast<size_t>(batch.num_tokens());
+  const size_t rows = batch.rows.size();
+  FERRUM_CHECK(batch.num_tokens() <= options_.max_tokens, "more tokens than a step may have");
+  FERRUM_CHECK(batch.num_logits() <= options_.max_logits, "more logits than a step may have");
+  const auto hidden = static_cast<size_t>(model_->spec().hidden_size);
+  FERRUM_CHECK(batch.embeddings.empty() ? batch.tokens.size() == tokens
+                                        : batch.tokens.empty() && batch.embeddings.size() == tokens * hidden,
+               "either one id or one embedding per token");
+  FERRUM_CHECK(batch.slots.size() == tokens && batch.token_rows.size() == tokens, "arrays of different length");
+  FERRUM_CHECK(batch.cu_q.size() == rows + 1 && batch.cu_q[0] == 0 && batch.cu_q[rows] == batch.num_tokens(),
+               "cu_q does not cover the tokens");
+  FERRUM_CHECK(
+      batch.kv_lens.size() == rows && batch.block_tables.size() == rows * static_cast<size_t>(batch.max_blocks),
+      "arrays of different length");
+  for (TokenId token : batch.tokens) {
+    FERRUM_CHECK(token >= 0 && token < model_->spec().vocab_size, "token id out of the vocabulary");
+  }
+  for (int32_t index : batch.logit_rows) {
+    FERRUM_CHECK(index >= 0 && index < batch.num_tokens(), "logit row out of range");
+  }
+  for (size_t i = 0; i < rows; ++i) check_row(batch, i);
+}
+
+Result<StepOutput> Runner::run(const Batch& batch, HiddenStates hidden) {
+  check(batch);
+  FERRUM_ASSIGN_OR_RETURN(const DeviceBatch device, backend_->upload(batch));
+  const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_, hidden);
+  StepOutput output;
+  if (hidden == HiddenStates::kNone) {
+    FERRUM_ASSIGN_OR_RETURN(output.logits, backend_->download(result.logits));
+    return output;
+  }
+  // Both are wanted: download() keeps one result at a time.
+  FERRUM_ASSIGN_OR_RETURN(const ConstView states, backend_->download(result.hidden));
+  hidden_.assign(states.as<float>(), states.as<float>() + states.elements());
+  output.hidden = ConstView(hidden_.data(), DType::kF32, {states.dim(0), states.dim(1)});
+  FERRUM_ASSIGN_OR_RETURN(output.logits, backend_->download(result.logits));
+  return output;
+}
+
+}  // namespace ferrum

@@ -1,0 +1,61 @@
+// One step from host data to host logits: owns the device side of an engine (backend, model, KV cache, workspace).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "models/model.h"
+#include "ops/backend.h"
+#include "types/batch.h"
+
+namespace ferrum {
+
+struct RunnerOptions {
+  int max_tokens = 512;          // tokens of a step; at most what the backend was made for
+  int max_logits = 512;          // of which want logits, at most; <= max_tokens
+  int num_blocks = 0;            // of the KV cache, > 0
+  int block_size = 16;           // tokens per block
+  DType kv_dtype = DType::kF16;  // F16, BF16 or F32
+};
+
+struct StepOutput {
+  ConstView logits;  // f32 [batch.num_logits, vocab]
+  ConstView hidden;  // f32 [batch.num_tokens, hidden]; rank 0 unless asked for
+};
+
+// Used by one thread at a time.
+class Runner {
+ public:
+  // kCapacity when the KV cache or the workspace cannot be had, kInvalidArgument for options out of range.
+  static Result<std::unique_ptr<Runner>> create(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
+                                                const RunnerOptions& options);
+  // Bytes that the KV cache of one block takes over all layers: what a memory budget is divided by.
+  static int64_t kv_block_bytes(const ModelSpec& spec, int block_size, DType kv_dtype);
+
+  // Computes one step. The batch must be well formed (asserted: it comes from the scheduler, not from a user).
+  // Host-readable rows, valid until the next call.
+  Result<StepOutput> run(const Batch& batch, HiddenStates hidden = HiddenStates::kNone);
+
+  const Model& model() const { return *model_; }
+  const Backend& backend() const { return *backend_; }
+  const RunnerOptions& options() const { return options_; }
+
+ private:
+  Runner(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model, const RunnerOptions& options)
+      : options_(options), backend_(std::move(backend)), model_(std::move(model)) {}
+
+  Status allocate_kv();
+  void check(const Batch& batch) const;
+  void check_row(const Batch& batch, size_t index) const;
+
+  RunnerOptions options_;
+  std::unique_ptr<Backend> backend_;  // first of the device's things, so that it is destroyed last
+  std::unique_ptr<Model> model_;
+  std::vector<Buffer> kv_buffers_;  // one per layer: K, then V
+  KvCache kv_;
+  Workspace workspace_;
+  std::vector<float> hidden_;  // the last step's hidden states, if asked for
+};
+
+}  // namespace ferrum
