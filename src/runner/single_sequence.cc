@@ -52,7 +52,7 @@ Status SingleSequence::run(const Batch& batch, const LogitSink& sink) {
   return Status::ok();
 }
 
-Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink) {
+Status SingleSequence::check_tokens(std::span<const TokenId> tokens) const {
   FERRUM_RETURN_IF_ERROR(check_capacity(tokens.size()));
   const int64_t vocab = runner_.model().spec().vocab_size;
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -60,6 +60,11 @@ Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, 
     return invalid_argument("token " + std::to_string(i) + " is " + std::to_string(tokens[i]) +
                             "; this model's ids are 0 to " + std::to_string(vocab - 1));
   }
+  return Status::ok();
+}
+
+Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink) {
+  FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
   while (!tokens.empty()) {
     const int count = step_size(static_cast<int>(tokens.size()), logits_from);
     Batch batch = make_batch(count, logits_from);
@@ -86,6 +91,23 @@ Status SingleSequence::append_embeddings(std::span<const float> embeddings, int 
     embeddings = embeddings.subspan(numbers);
   }
   return Status::ok();
+}
+
+Result<std::vector<float>> SingleSequence::hidden_states(std::span<const TokenId> tokens, HiddenStates kind) {
+  FERRUM_CHECK(kind != HiddenStates::kNone, "which hidden states?");
+  FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
+  std::vector<float> states;
+  while (!tokens.empty()) {
+    const int no_logits = length_ + static_cast<int>(tokens.size());
+    const int count = step_size(static_cast<int>(tokens.size()), no_logits);
+    Batch batch = make_batch(count, no_logits);
+    batch.tokens.assign(tokens.begin(), tokens.begin() + count);
+    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_.run(batch, kind));
+    states.insert(states.end(), output.hidden.as<float>(), output.hidden.as<float>() + output.hidden.elements());
+    length_ += count;
+    tokens = tokens.subspan(static_cast<size_t>(count));
+  }
+  return states;
 }
 
 }  // namespace ferrum

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "base/status.h"
 #include "runner/runner.h"
@@ -24,6 +25,8 @@ class SingleSequence {
   Status append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink);
   // The same for input embeddings, [tokens, hidden] row-major.
   Status append_embeddings(std::span<const float> embeddings, int logits_from, const LogitSink& sink);
+  // Hidden states of the tokens instead of logits, [tokens, hidden] row-major; errors as append().
+  Result<std::vector<float>> hidden_states(std::span<const TokenId> tokens, HiddenStates kind);
 
   // Forgets the sequence; the next append starts at position 0.
   void clear() { length_ = 0; }
@@ -31,6 +34,7 @@ class SingleSequence {
 
  private:
   Status check_capacity(size_t count) const;
+  Status check_tokens(std::span<const TokenId> tokens) const;
   int step_size(int remaining, int logits_from) const;
   Batch make_batch(int count, int logits_from) const;
   Status run(const Batch& batch, const LogitSink& sink);
