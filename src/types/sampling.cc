@@ -6,7 +6,15 @@
 namespace ferrum {
 namespace {
 
-struct Range { const char* name; float value, low, high; };
+struct Range {
+  const char* name;
+  float value, low, high;
+};
+
+Status too_many(const char* name, size_t count, int limit) {
+  return invalid_argument(std::string(name) + " has " + std::to_string(count) + " entries; at most " +
+                          std::to_string(limit) + " are allowed");
+}
 
 }  // namespace
 
@@ -38,9 +46,34 @@ Status validate(const SamplingParams& p) {
   if (p.penalty_window < -1) {
     return invalid_argument("penalty_window must be -1 (all), 0 or positive, got " + std::to_string(p.penalty_window));
   }
-  if (p.logprobs < -1) return invalid_argument("logprobs must be positive, got " + std::to_string(p.logprobs));
+  if (p.logprobs < -1 || p.logprobs > kMaxLogprobs) {
+    return invalid_argument("logprobs must be -1 (off) or at most " + std::to_string(kMaxLogprobs) + ", got " +
+                            std::to_string(p.logprobs));
+  }
+  if (p.logit_bias.size() > static_cast<size_t>(kMaxLogitBias)) {
+    return too_many("logit_bias", p.logit_bias.size(), kMaxLogitBias);
+  }
   for (const auto& [token, bias] : p.logit_bias) {
-    if (!std::isfinite(bias)) return invalid_argument("logit_bias of token " + std::to_string(token) + " must be finite");
+    if (!std::isfinite(bias))
+      return invalid_argument("logit_bias of token " + std::to_string(token) + " must be finite");
+  }
+  return Status::ok();
+}
+
+Status validate(const StopParams& p) {
+  if (p.max_tokens < -1) {
+    return invalid_argument("max_tokens must be -1 (no limit), 0 or positive, got " + std::to_string(p.max_tokens));
+  }
+  if (p.stop.size() > static_cast<size_t>(kMaxStopStrings)) return too_many("stop", p.stop.size(), kMaxStopStrings);
+  if (p.stop_token_ids.size() > static_cast<size_t>(kMaxStopTokenIds)) {
+    return too_many("stop_token_ids", p.stop_token_ids.size(), kMaxStopTokenIds);
+  }
+  for (const std::string& s : p.stop) {
+    if (s.empty()) return invalid_argument("a stop string must not be empty");
+    if (s.size() > static_cast<size_t>(kMaxStopBytes)) {
+      return invalid_argument("a stop string has " + std::to_string(s.size()) + " bytes; at most " +
+                              std::to_string(kMaxStopBytes) + " are allowed");
+    }
   }
   return Status::ok();
 }

@@ -12,21 +12,28 @@
 
 namespace ferrum {
 
-// The defaults are OpenAI's: the model's own distribution. Applied in this order: logit bias, penalties, then for temperature 0 the argmax; otherwise
-// temperature, top-k, typical, top-p, min-p, and a draw.
+// Limits on what one request may ask for; beyond them a client would buy memory and time of others.
+inline constexpr int kMaxLogprobs = 128;     // alternatives per token
+inline constexpr int kMaxLogitBias = 65536;  // entries
+inline constexpr int kMaxStopStrings = 64;
+inline constexpr int kMaxStopBytes = 1024;  // of one stop string
+inline constexpr int kMaxStopTokenIds = 1024;
+
+// The defaults are OpenAI's: the model's own distribution. Applied in this order: logit bias, penalties, then for
+// temperature 0 the argmax; otherwise temperature, top-k, typical, top-p, min-p, and a draw.
 struct SamplingParams {
-  float temperature = 1.0f;  // 0 = greedy
-  int top_k = 0;             // 0 = off
-  float top_p = 1.0f;        // 1 = off
-  float min_p = 0.0f;        // 0 = off
-  float typical_p = 1.0f;    // 1 = off
+  float temperature = 1.0f;         // 0 = greedy
+  int top_k = 0;                    // 0 = off
+  float top_p = 1.0f;               // 1 = off
+  float min_p = 0.0f;               // 0 = off
+  float typical_p = 1.0f;           // 1 = off
   float repetition_penalty = 1.0f;  // 1 = off; divides positive, multiplies negative logits of seen tokens
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  int penalty_window = -1;   // how many of the last tokens (prompt included) penalties look at; -1 = all, 0 = none
-  std::vector<std::pair<TokenId, float>> logit_bias;
-  std::optional<uint64_t> seed;  // absent: a random one, which the engine reports
-  int logprobs = -1;         // alternatives to report per token; -1 = no log-probabilities at all
+  int penalty_window = -1;  // how many of the last tokens (prompt included) penalties look at; -1 = all, 0 = none
+  std::vector<std::pair<TokenId, float>> logit_bias;  // added; a token named twice gets both
+  std::optional<uint64_t> seed;                       // absent: a random one, which the engine reports
+  int logprobs = -1;  // alternatives to report per token; -1 = no log-probabilities at all
 
   bool greedy() const { return temperature <= 0.0f; }
 };
@@ -38,12 +45,15 @@ SamplingParams chat_sampling_defaults();
 Status validate(const SamplingParams& params);
 
 struct StopParams {
-  int max_tokens = -1;                   // -1 = up to the context length
-  std::vector<std::string> stop;         // strings; the text ends before the match
-  std::vector<TokenId> stop_token_ids;   // besides the model's own end tokens
+  int max_tokens = -1;            // -1 = up to the context length, which also cuts larger numbers; 0 = prompt only
+  std::vector<std::string> stop;  // UTF-8; the text ends before the match that is complete first
+  std::vector<TokenId> stop_token_ids;  // besides the model's own end tokens
   bool ignore_eos = false;
-  bool include_stop = false;             // keep the matched stop string in the text
+  bool include_stop = false;  // keep the matched stop string in the text
 };
+
+// Ranges and limits, as above.
+Status validate(const StopParams& params);
 
 enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 // OpenAI's names: "stop", "length"; "cancelled", "error" for ours.
@@ -54,8 +64,8 @@ struct TokenLogprob {
   float logprob = 0.0f;
 };
 
-// Log-probabilities of one position, of the distribution before temperature and truncation (after bias and penalties),
-// natural logarithm.
+// Log-probabilities of one position: natural logarithm, of the model's own distribution, before logit bias, penalties,
+// temperature and truncation, as OpenAI, vLLM and llama.cpp report them.
 struct PositionLogprobs {
   TokenLogprob chosen;
   std::vector<TokenLogprob> top;  // most likely first
