@@ -37,16 +37,17 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+void ThreadPool::run(int64_t count, int64_t grain, const void* body, Call call) {
   FERRUM_CHECK(grain >= 1, "grain must be positive");
   if (count <= 0) return;
   if (workers_.empty() || count <= grain) {
-    for (int64_t begin = 0; begin < count; begin += grain) body(begin, std::min(begin + grain, count));
+    for (int64_t begin = 0; begin < count; begin += grain) call(body, begin, std::min(begin + grain, count));
     return;
   }
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    body_ = &body;
+    body_ = body;
+    call_ = call;
     count_ = count;
     grain_ = grain;
     next_.store(0, std::memory_order_relaxed);
@@ -65,7 +66,7 @@ void ThreadPool::run_ranges() {
   for (;;) {
     const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
     if (begin >= count_) return;
-    (*body_)(begin, std::min(begin + grain_, count_));
+    call_(body_, begin, std::min(begin + grain_, count_));
   }
 }
 

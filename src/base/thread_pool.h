@@ -7,7 +7,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -27,16 +26,26 @@ class ThreadPool {
   // Calls body(begin, end) over disjoint ranges that cover [0, count), each at most `grain` long (grain >= 1), from all
   // threads, and returns when all are done. Ranges are taken dynamically. Not reentrant: one loop at a time, from one
   // thread at a time; body must not throw and must not call parallel_for.
-  void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+  // `body` is called in place: a loop allocates nothing.
+  template <typename Body>
+  void parallel_for(int64_t count, int64_t grain, const Body& body) {
+    run(count, grain, &body, [](const void* b, int64_t begin, int64_t end) {
+      (*static_cast<const Body*>(b))(begin, end);
+    });
+  }
 
  private:
+  using Call = void (*)(const void* body, int64_t begin, int64_t end);
+
+  void run(int64_t count, int64_t grain, const void* body, Call call);
   void worker_main();
   void run_ranges();
 
   std::vector<std::thread> workers_;
 
   // The current loop. Written under mutex_ before generation_ is advanced; read by workers after they see it.
-  const std::function<void(int64_t, int64_t)>* body_ = nullptr;
+  const void* body_ = nullptr;
+  Call call_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
   std::atomic<int64_t> next_{0};
