@@ -91,10 +91,10 @@ def main():
     tok = train_tokenizer(args.seed, args.vocab)
     tok.save(str(args.out / "tokenizer.json"))
     print("vocabulary", tok.get_vocab_size(), f"{time.time() - start:.0f} s", flush=True)
-    sets = {"held-out": (corpus.documents(args.seed + 1, held=True), 512, 128),
+    sets = {"held-out": (corpus.documents(args.seed + 1, held=True, long_share=0), 512, 128),
             "held-out-long": (corpus.documents(args.seed + 2, held=True, long_share=20), 2048, 16),
-            "train-short": (corpus.documents(args.seed + 3), *args.short),
-            "train-long": (corpus.documents(args.seed + 4, long_share=20), *args.long)}
+            "train-short": (corpus.documents(args.seed + 3, long_share=0), *args.short),
+            "train-long": (corpus.documents(args.seed + 4, long_share=8), *args.long)}
     for name, (stream, length, count) in sets.items():
         tokens, weights = rows(tok, stream, length, count)
         np.savez(args.out / f"{name}.npz", tokens=tokens, weights=weights)
