@@ -146,7 +146,9 @@ inline std::unique_ptr<Backend> make_cpu(const std::string& isa, int threads = 2
   return make_backend({.name = "cpu", .isa = isa, .threads = threads, .limits = {.max_tokens = max_tokens}}).value();
 }
 
-inline std::unique_ptr<Backend> make_reference() { return make_backend({.name = "reference", .isa = "auto", .threads = 1, .limits = {}}).value(); }
+inline std::unique_ptr<Backend> make_reference() {
+  return make_backend({.name = "reference", .isa = "auto", .threads = 1, .limits = {}}).value();
+}
 
 // Bits rather than values: tells -0 from 0, and NaN is equal to the same NaN.
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {

@@ -6,6 +6,7 @@
 // here, not its inline functions: those must not be compiled for an instruction set that a machine may lack.
 #pragma once
 
+#include "backend/cpu/kernels/exp.h"
 #include "quant/blocks.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
@@ -119,14 +120,13 @@ struct FormatMXFP4 {
   static constexpr bool kSigned = true;
   static constexpr int kGroups = 8;
   FERRUM_INLINE void unpack(const std::byte* p, Unpacked& w) {
-    uint32_t bits[8];  // half of 2^(e - 127), as e8m0_half_to_f32
-    for (int i = 0; i < 8; ++i) {
-      const auto e = static_cast<uint32_t>(*block_at<Block>(p, i));
-      bits[i] = e < 2 ? 0x00200000u << e : (e - 1) << 23;
-    }
-    float scale[8];
-    std::memcpy(scale, bits, sizeof scale);
-    w.scale = load8(scale);
+    // Scales are half of 2^(e - 127). Flipping the top bit makes e - 128 a signed byte; the power is made of two
+    // factors because the smallest are subnormal, which one cannot be.
+    uint64_t exponents = 0;
+    for (int i = 0; i < 8; ++i) exponents |= static_cast<uint64_t>(*block_at<Block>(p, i)) << 8 * i;
+    const F32 n = bytes_to_float(exponents ^ 0x8080808080808080, 0);
+    const F32 half = round_to_integer(mul(n, set1(0.5f)));
+    w.scale = mul(power_of_two(half), power_of_two(sub(n, half)));
     for (int c = 0; c < 4; ++c) w.q[c] = lookup(kMxfp4Values, nibbles_of<Block>(p, c));
   }
 };
