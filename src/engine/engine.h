@@ -17,6 +17,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "types/model_spec.h"
+#include "types/progress.h"
 #include "types/sampling.h"
 
 namespace ferrum {
@@ -41,12 +42,15 @@ struct Request {
   StopParams stop;
   bool prompt_logprobs = false;    // with sampling.logprobs >= 0: also for the prompt's tokens (not the first)
   bool with_special = false;       // control tokens appear in the text
+  bool continues_text = false;     // a raw completion: the space that begins its first word belongs to the text
 };
 
 struct Usage {
   int prompt_tokens = 0;
-  int completion_tokens = 0;
+  int completion_tokens = 0;  // sampled; an end token counts although no event carries it
   int cached_tokens = 0;
+  uint64_t seed = 0;          // of the sampling; the drawn one where the request had none
+  // Until the first step that read some of it; from there to the first token; from there to the end.
   double queued_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
 
@@ -54,7 +58,7 @@ struct Usage {
 struct Event {
   RequestId request = 0;
   std::string text;                           // newly final text; may be empty while a character or stop is undecided
-  std::vector<TokenId> tokens;                // newly sampled
+  std::vector<TokenId> tokens;                // newly sampled, without the end token or stop token that ends the answer
   std::vector<PositionLogprobs> logprobs;     // of `tokens`, if asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // once, with the first event, if asked for
   bool finished = false;                      // the last event of the request
@@ -68,11 +72,10 @@ using EventSink = std::function<void(Event)>;
 struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0;
-  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, requests_finished = 0;
+  uint64_t steps = 0, requests_finished = 0, preemptions = 0;
+  uint64_t prompt_tokens = 0;     // computed, after a preemption again
+  uint64_t generated_tokens = 0;  // sampled
 };
-
-// Called while loading with 0..1 and what is being done; for a progress bar.
-using LoadProgress = std::function<void(double fraction, const std::string& what)>;
 
 class Engine {
  public:
