@@ -109,7 +109,9 @@ TEST(Rope, RefusesWhatMakesNoSense) {
   refused(
       RopeScaling::kLlama3, [](RopeParams& p) { p.high_freq_factor = 0.5; }, "smaller than the low");
   refused(
-      RopeScaling::kNone, [](RopeParams& p) { p.base = 1e-300; }, "infinite frequency");
+      RopeScaling::kNone, [](RopeParams& p) { p.base = 1e-300; }, "infinite angle");
+  refused(
+      RopeScaling::kNone, [](RopeParams& p) { p.base = 1e-36; }, "infinite angle");
 }
 
 TEST(Rope, RefusesBadDivisors) {
