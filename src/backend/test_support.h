@@ -1,6 +1,8 @@
 // Random matrices of any stored type and other needs of this directory's tests.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -158,5 +160,57 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 // gamma_n = n u / (1 - n u): the relative error of n float32 roundings in a row, u = 2^-24 (Higham, "Accuracy and
 // Stability of Numerical Algorithms", section 3.1).
 inline double gamma(double n) { return n * 0x1p-24 / (1 - n * 0x1p-24); }
+
+// The part of each weight that its format subtracts (dmin * min, or -m): what is left of a row, negated, when all
+// integers of its blocks are zero. Empty for formats without one.
+inline std::vector<float> offsets_of(const Stored& m, int64_t row) {
+  Stored zeroed{m.dtype, 1, m.cols, std::vector<std::byte>(m.row(row), m.row(row) + bytes_of(m.dtype, m.cols))};
+  const auto clear = [&](size_t at, size_t count) {
+    const auto block_bytes = static_cast<size_t>(info(m.dtype).block_bytes);
+    for (size_t b = 0; b < zeroed.bytes.size(); b += block_bytes) std::memset(zeroed.bytes.data() + b + at, 0, count);
+  };
+  switch (m.dtype) {
+    case DType::kQ4_1: clear(offsetof(BlockQ4_1, qs), sizeof(BlockQ4_1::qs)); break;
+    case DType::kQ5_1: clear(offsetof(BlockQ5_1, qh), sizeof(BlockQ5_1::qh) + sizeof(BlockQ5_1::qs)); break;
+    case DType::kQ2_K: clear(offsetof(BlockQ2_K, qs), sizeof(BlockQ2_K::qs)); break;
+    case DType::kQ4_K: clear(offsetof(BlockQ4_K, qs), sizeof(BlockQ4_K::qs)); break;
+    case DType::kQ5_K: clear(offsetof(BlockQ5_K, qh), sizeof(BlockQ5_K::qh) + sizeof(BlockQ5_K::qs)); break;
+    default: return {};
+  }
+  return zeroed.values(0);
+}
+
+// How far `cpu` may be from the reference for one output, by two causes:
+//
+// 1. Activations become d * q in groups of 32, d = max|x| / 127. Rounding to an integer moves x by at most d / 2; that
+//    the factor 127 / max and the product x * factor are rounded moves x / d, which is at most 127, by 3 u more. Hence
+//    |x - d q| <= d (1/2 + 127 * 4u), and the output moves by the sum of |w| times that.
+// 2. Float roundings of the terms (D q_w) (d q_x) and m (d q_x), where w = D q_w - m: 3 in forming a term (scale times
+//    integer scale, times d, times the integer dot product), 3 in adding chunks to the running sum, 1 for the offset,
+//    n / 256 + 1 running additions of two kinds, 4 in adding the lanes, 1 for the bias; the reference's unpacking of w
+//    adds 3. The integer dot product is exact. Each term is off by at most gamma of that number.
+// Plain float weights have the second cause only: n / 64 additions in a running sum, 1 multiplication, 6 to add the
+// sums and lanes, 1 bias.
+// To both the reference's own rounding of the result is added, u |y|.
+inline double linear_tolerance(const Stored& w, int64_t row, const float* x, float bias, double y) {
+  const std::vector<float> values = w.values(row), offsets = offsets_of(w, row);
+  const bool quantized = info(w.dtype).quantized;
+  const auto n = static_cast<size_t>(w.cols);
+  const double roundings = quantized ? 3 + 3 + 1 + 2 * (static_cast<double>(n) / 256 + 1) + 4 + 1 + 3
+                                     : static_cast<double>(n) / 64 + 1 + 1 + 6 + 1;
+  double moved = 0, magnitude = std::abs(bias);
+  for (size_t i = 0; i < n; ++i) {
+    double d = 0;
+    if (quantized) {
+      float largest = 0;
+      for (size_t j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) largest = std::max(largest, std::abs(x[j]));
+      d = largest / 127.0;
+    }
+    const double offset = offsets.empty() ? 0.0 : std::abs(offsets[i]);
+    moved += std::abs(values[i]) * d * (0.5 + 127 * 4 * 0x1p-24);
+    magnitude += (std::abs(values[i]) + 2 * offset) * (std::abs(x[i]) + d);
+  }
+  return moved + gamma(roundings) * magnitude + 0x1p-24 * std::abs(y);
+}
 
 }  // namespace ferrum::testing_support
