@@ -9,9 +9,9 @@
 #include "engine/engine_core.h"
 #include "engine/kv_sizing.h"
 #include "engine/memory.h"
+#include "engine/model_step_runner.h"
 #include "io/gguf.h"
 #include "models/registry.h"
-#include "runner/runner.h"
 
 namespace ferrum {
 namespace {
@@ -40,18 +40,6 @@ Status check_options(const EngineOptions& o) {
   }
   return Status::ok();
 }
-
-class ModelStepRunner final : public StepRunner {
- public:
-  explicit ModelStepRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
-  Result<ConstView> run(const Batch& batch) override {
-    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_->run(batch));
-    return output.logits;
-  }
-
- private:
-  std::unique_ptr<Runner> runner_;
-};
 
 // What load() puts together.
 struct Parts {
