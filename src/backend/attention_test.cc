@@ -223,9 +223,10 @@ TEST_P(Attention, ATokenIsTheSameBitsAloneInAChunkOrInABatch) {
   }
 }
 
-TEST_P(Attention, AWindowHidesWhatLiesBeforeIt) {
+class WindowedAttention : public Attention {};
+
+TEST_P(WindowedAttention, AWindowHidesWhatLiesBeforeIt) {
   const Shape shape = GetParam();
-  if (shape.window == 0) GTEST_SKIP() << "no window";
   Random random(3);
   Paged paged(random, shape, {75});
   const std::vector<Token> token = {{0, 74}};
@@ -256,11 +257,16 @@ TEST_P(Attention, AWindowHidesWhatLiesBeforeIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
-                         ::testing::Values(Shape{8, 4, 8, 16, 0, DType::kF16}, Shape{4, 1, 64, 16, 0, DType::kBF16},
-                                           Shape{4, 4, 24, 16, 5, DType::kF32}, Shape{6, 2, 128, 16, 40, DType::kF16},
-                                           Shape{9, 1, 40, 8, 16, DType::kBF16}, Shape{2, 1, 16, 32, 17, DType::kF16},
-                                           Shape{24, 2, 20, 5, 0, DType::kF32}, Shape{3, 3, 33, 16, 1, DType::kF16}));
+constexpr Shape kUnlimited[] = {
+    {8, 4, 8, 16, 0, DType::kF16}, {4, 1, 64, 16, 0, DType::kBF16}, {24, 2, 20, 5, 0, DType::kF32}};
+constexpr Shape kWindowed[] = {{4, 4, 24, 16, 5, DType::kF32},
+                               {6, 2, 128, 16, 40, DType::kF16},
+                               {9, 1, 40, 8, 16, DType::kBF16},
+                               {2, 1, 16, 32, 17, DType::kF16},
+                               {3, 3, 33, 16, 1, DType::kF16}};
+INSTANTIATE_TEST_SUITE_P(Unlimited, Attention, ::testing::ValuesIn(kUnlimited));
+INSTANTIATE_TEST_SUITE_P(Windowed, Attention, ::testing::ValuesIn(kWindowed));
+INSTANTIATE_TEST_SUITE_P(Windowed, WindowedAttention, ::testing::ValuesIn(kWindowed));
 
 // Scores far apart and far from zero: the running maximum must keep exp from overflowing, whatever the order.
 TEST(AttentionExtremes, LargeScoresDoNotOverflow) {

@@ -10,6 +10,7 @@ namespace ferrum {
 namespace {
 
 using testing_support::available_isas;
+using testing_support::every_level;
 using testing_support::gamma;
 using testing_support::make_cpu;
 using testing_support::make_reference;
@@ -25,17 +26,17 @@ constexpr int64_t kTokenCounts[] = {0, 1, 2, 3, 7, 16, 33};
 // Runs op(ops) -> results on the reference and every instruction set; compare(expected, result, isa).
 template <typename Run, typename Compare>
 void on_every_backend(const Run& run, const Compare& compare) {
-  const auto reference = make_reference();
+  static const auto reference = make_reference();
+  static const auto alone = every_level(1), together = every_level(3);
   const std::vector<float> expected = run(reference->ops());
   std::vector<float> first;
-  for (const std::string& isa : available_isas()) {
-    for (int threads : {1, 3}) {
-      const auto backend = make_cpu(isa, threads);
+  for (const auto* levels : {&alone, &together}) {
+    for (const auto& [isa, backend] : *levels) {
       const std::vector<float> result = run(backend->ops());
       ASSERT_EQ(result.size(), expected.size());
       for (size_t i = 0; i < result.size(); ++i) compare(i, result[i], expected[i], isa);
       if (first.empty()) first = result;
-      EXPECT_TRUE(same_bits(result, first)) << isa << " with " << threads << " threads differs in bits";
+      EXPECT_TRUE(same_bits(result, first)) << backend->describe() << " differs in bits";
     }
   }
 }

@@ -148,6 +148,17 @@ inline std::unique_ptr<Backend> make_cpu(const std::string& isa, int threads = 2
   return make_backend({.name = "cpu", .isa = isa, .threads = threads, .limits = {.max_tokens = max_tokens}}).value();
 }
 
+// Backend "cpu" on every instruction set this machine has, with its name.
+struct Level {
+  std::string isa;
+  std::unique_ptr<Backend> backend;
+};
+inline std::vector<Level> every_level(int threads = 2) {
+  std::vector<Level> all;
+  for (const std::string& isa : available_isas()) all.push_back({isa, make_cpu(isa, threads)});
+  return all;
+}
+
 inline std::unique_ptr<Backend> make_reference() {
   return make_backend({.name = "reference", .isa = "auto", .threads = 1, .limits = {}}).value();
 }

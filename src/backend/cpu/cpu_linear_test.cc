@@ -12,6 +12,7 @@ namespace ferrum {
 namespace {
 
 using testing_support::available_isas;
+using testing_support::every_level;
 using testing_support::linear_tolerance;
 using testing_support::make_cpu;
 using testing_support::make_reference;
@@ -40,6 +41,7 @@ class LinearOfType : public ::testing::TestWithParam<DType> {};
 TEST_P(LinearOfType, StaysWithinTheDerivedBoundOfTheReference) {
   Random random(1);
   const auto reference = make_reference();
+  const auto levels = every_level();
   for (int64_t cols : widths_for(GetParam())) {
     for (int64_t rows : {1, 5, 33}) {
       const Stored w = random_stored(random, GetParam(), rows, cols);
@@ -50,8 +52,8 @@ TEST_P(LinearOfType, StaysWithinTheDerivedBoundOfTheReference) {
         for (int64_t tokens : {0, 1, 2, 3, 7, 16, 33}) {
           Matrix x = Matrix::random(random, tokens, cols, 5);
           const std::vector<float> expected = run(*reference, spec, x);
-          for (const std::string& isa : available_isas()) {
-            const std::vector<float> y = run(*make_cpu(isa), spec, x);
+          for (const auto& [isa, backend] : levels) {
+            const std::vector<float> y = run(*backend, spec, x);
             for (int64_t i = 0; i < tokens * rows; ++i) {
               const int64_t r = i % rows;
               const double exact = expected[static_cast<size_t>(i)];
