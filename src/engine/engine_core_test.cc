@@ -233,7 +233,7 @@ TEST(EngineCore, RefusesWhatIsWrongAndSaysWhat) {
   expect("must be finite", [](Request& r) { r.sampling.logit_bias = {{7, std::nanf("")}}; });
   expect("stop_token_ids names token -3", [](Request& r) { r.stop.stop_token_ids = {-3}; });
   expect("must not be empty", [](Request& r) { r.stop.stop = {"a", ""}; });
-  expect("stop has 65 entries", [](Request& r) { r.stop.stop.assign(65, "x"); });
+  expect("stop has 33 entries", [](Request& r) { r.stop.stop.assign(33, "x"); });
   expect("2000 bytes", [](Request& r) { r.stop.stop = {std::string(2000, 'x')}; });
   expect("not valid UTF-8 at byte 1", [](Request& r) { r.stop.stop = {"a\xff"}; });
   expect("max_tokens", [](Request& r) { r.stop.max_tokens = -2; });
