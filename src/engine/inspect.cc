@@ -143,9 +143,9 @@ std::vector<std::string> find_obstacles(const Gguf& file) {
 
 }  // namespace
 
-Result<InspectReport> inspect(const std::string& path) {
+InspectReport inspect(std::shared_ptr<const Gguf> file) {
   InspectReport report;
-  FERRUM_ASSIGN_OR_RETURN(report.file, Gguf::open(path));
+  report.file = std::move(file);
   std::map<DType, InspectTypeUse> types;
   for (const GgufTensor& tensor : report.file->tensors()) {
     InspectTypeUse& use = types[tensor.view.dtype];
@@ -167,6 +167,11 @@ Result<InspectReport> inspect(const std::string& path) {
   report.capabilities = read_capabilities(*report.file);
   report.obstacles = find_obstacles(*report.file);
   return report;
+}
+
+Result<InspectReport> inspect(const std::string& path) {
+  FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(path));
+  return inspect(std::move(file));
 }
 
 Result<std::string> inspect_file(const std::string& path, bool json) {

@@ -47,6 +47,7 @@ struct InspectReport {
   bool supported() const { return obstacles.empty(); }
 };
 
+InspectReport inspect(std::shared_ptr<const Gguf> file);
 // Opens the file (and all its parts). Fails only if it is no readable GGUF.
 Result<InspectReport> inspect(const std::string& path);
 
