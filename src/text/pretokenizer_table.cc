@@ -57,9 +57,10 @@ constexpr char kTekkenRegex[] = FERRUM_O200K(FERRUM_UPPER, FERRUM_LOWER, "", R"(
 constexpr char kYoutuRegex[] =
     FERRUM_O200K(FERRUM_UPPER, FERRUM_LOWER, FERRUM_CONTRACTIONS "?", R"(\p{N})", R"([\r\n/]*)");
 // Kimi K2 publishes class intersections, [\p{Lu}..\p{M}&&[^\p{Han}]]; here as the complement of the other categories.
-constexpr char kKimiK2Regex[] = R"(\p{Han}+|)" FERRUM_O200K(R"([^\p{Ll}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{Han}])",
-                                                            R"([^\p{Lu}\p{Lt}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{Han}])",
-                                                            FERRUM_CONTRACTIONS "?", R"(\p{N}{1,3})", R"([\r\n]*)");
+// PCRE2's plain \p{Han} would be the script's extensions, with CJK punctuation.
+constexpr char kKimiK2Regex[] = R"(\p{sc:Han}+|)" FERRUM_O200K(R"([^\p{Ll}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}])",
+                                                               R"([^\p{Lu}\p{Lt}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}])",
+                                                               FERRUM_CONTRACTIONS "?", R"(\p{N}{1,3})", R"([\r\n]*)");
 
 constexpr char kDeepSeekV3Regex[] = R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+)"
                                     R"(|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|)" FERRUM_SPACES;

@@ -165,14 +165,10 @@ bool is_number(char32_t c) { return in_range(category(c), UTF8PROC_CATEGORY_ND, 
 bool is_decimal_digit(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
 bool is_word_character(char32_t c) {
   const auto general = category(c);
-  return in_range(general, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_ME) || general == UTF8PROC_CATEGORY_ND ||
-         general == UTF8PROC_CATEGORY_PC;
+  return in_range(general, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_NO) || general == UTF8PROC_CATEGORY_PC;
 }
 bool is_punctuation(char32_t c) { return in_range(category(c), UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO); }
-bool is_other(char32_t c) {
-  const auto general = category(c);
-  return general == UTF8PROC_CATEGORY_CN || in_range(general, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CO);
-}
+bool is_other(char32_t c) { return in_range(category(c), UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CO); }
 bool is_nonspacing_mark(char32_t c) { return category(c) == UTF8PROC_CATEGORY_MN; }
 char32_t to_lower(char32_t c) { return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))); }
 

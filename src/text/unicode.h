@@ -33,9 +33,9 @@ bool is_white_space(char32_t code_point);
 // General categories, by utf8proc.
 bool is_number(char32_t code_point);           // N*
 bool is_decimal_digit(char32_t code_point);    // Nd
-bool is_word_character(char32_t code_point);   // \w: L*, M*, Nd, Pc
+bool is_word_character(char32_t code_point);   // \w of Oniguruma: L*, M*, N*, Pc
 bool is_punctuation(char32_t code_point);      // P*
-bool is_other(char32_t code_point);            // C*: control, format, surrogate, private use, unassigned
+bool is_other(char32_t code_point);            // Cc, Cf, Cs, Co; not Cn: later versions of Unicode assign those
 bool is_nonspacing_mark(char32_t code_point);  // Mn
 char32_t to_lower(char32_t code_point);        // simple mapping
 

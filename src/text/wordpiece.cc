@@ -27,7 +27,7 @@ bool stands_alone(char32_t c) {
   return is_punctuation(c) || is_cjk_ideograph(c);
 }
 
-// Removed before anything else: NUL, U+FFFD and category C, but not the three that count as white space.
+// Removed before anything else: NUL, U+FFFD, control and format characters, but not the three that are white space.
 bool is_removed(char32_t c) {
   if (c == '\t' || c == '\n' || c == '\r') return false;
   return c == 0 || c == 0xfffd || is_other(c);
@@ -63,6 +63,10 @@ class WordPiece final : public TokenizerModelImpl {
       if (is_white_space(c.value)) {
         FERRUM_RETURN_IF_ERROR(flush(word, out));
         continue;
+      }
+      if (spec_.lowercase && c.value == 0x130) {  // the one letter whose lower case is two code points
+        word.add('i');
+        c.value = 0x307;
       }
       if (spec_.lowercase) c.value = to_lower(c.value);
       if (stands_alone(c.value)) {
