@@ -136,6 +136,15 @@ inline Stored random_stored(Random& random, DType dtype, int64_t rows, int64_t c
   return info(dtype).quantized ? random_blocks(random, dtype, rows, cols) : random_plain(random, dtype, rows, cols);
 }
 
+// Weights as a file has them: normally distributed numbers, quantised.
+inline Stored random_quantized(Random& random, DType dtype, int64_t rows, int64_t cols) {
+  Stored m{dtype, rows, cols, std::vector<std::byte>(bytes_of(dtype, rows * cols))};
+  const std::vector<float> values = random_floats(random, rows * cols, 0.05f);
+  const Status status = quantize_row(dtype, values.data(), m.bytes.data(), rows * cols);
+  FERRUM_CHECK(status.is_ok(), status.message());
+  return m;
+}
+
 inline std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (std::string_view name : isa_choices()) {

@@ -13,12 +13,14 @@ namespace {
 
 using testing_support::available_isas;
 using testing_support::every_level;
+using testing_support::Level;
 using testing_support::linear_tolerance;
 using testing_support::make_cpu;
 using testing_support::make_reference;
 using testing_support::Matrix;
 using testing_support::Random;
 using testing_support::random_floats;
+using testing_support::random_quantized;
 using testing_support::random_stored;
 using testing_support::same_bits;
 using testing_support::Stored;
@@ -38,35 +40,46 @@ std::vector<int64_t> widths_for(DType dtype) {
 
 class LinearOfType : public ::testing::TestWithParam<DType> {};
 
-TEST_P(LinearOfType, StaysWithinTheDerivedBoundOfTheReference) {
-  Random random(1);
+// Every output of every level against the reference, for several numbers of tokens.
+void expect_within_bound(const Stored& w, const std::vector<Level>& levels, Random& random) {
   const auto reference = make_reference();
-  const auto levels = every_level();
-  for (int64_t cols : widths_for(GetParam())) {
-    for (int64_t rows : {1, 5, 33}) {
-      const Stored w = random_stored(random, GetParam(), rows, cols);
-      const std::vector<float> bias = random_floats(random, rows);
-      for (const bool with_bias : {false, true}) {
-        LinearSpec spec{{{.name = "w", .matrix = w.view(), .bias = {}}}};
-        if (with_bias) spec.parts[0].bias = ConstView(bias.data(), DType::kF32, {rows});
-        for (int64_t tokens : {0, 1, 2, 3, 7, 16, 33}) {
-          Matrix x = Matrix::random(random, tokens, cols, 5);
-          const std::vector<float> expected = run(*reference, spec, x);
-          for (const auto& [isa, backend] : levels) {
-            const std::vector<float> y = run(*backend, spec, x);
-            for (int64_t i = 0; i < tokens * rows; ++i) {
-              const int64_t r = i % rows;
-              const double exact = expected[static_cast<size_t>(i)];
-              const double allowed =
-                  linear_tolerance(w, r, x.row(i / rows), with_bias ? bias[static_cast<size_t>(r)] : 0.0f, exact);
-              ASSERT_NEAR(y[static_cast<size_t>(i)], exact, allowed)
-                  << isa << ", [" << rows << ", " << cols << "], token " << i / rows << " of " << tokens << ", row "
-                  << r;
-            }
-          }
+  const std::vector<float> bias = random_floats(random, w.rows);
+  for (const bool with_bias : {false, true}) {
+    LinearSpec spec{{{.name = "w", .matrix = w.view(), .bias = {}}}};
+    if (with_bias) spec.parts[0].bias = ConstView(bias.data(), DType::kF32, {w.rows});
+    for (int64_t tokens : {0, 1, 2, 3, 7, 16, 33}) {
+      Matrix x = Matrix::random(random, tokens, w.cols, 5);
+      const std::vector<float> expected = run(*reference, spec, x);
+      for (const auto& [isa, backend] : levels) {
+        const std::vector<float> y = run(*backend, spec, x);
+        for (int64_t i = 0; i < tokens * w.rows; ++i) {
+          const int64_t r = i % w.rows, t = i / w.rows;
+          const double exact = expected[static_cast<size_t>(i)];
+          const float b = with_bias ? bias[static_cast<size_t>(r)] : 0.0f;
+          ASSERT_NEAR(y[static_cast<size_t>(i)], exact, linear_tolerance(w, r, x.row(t), b, exact))
+              << isa << ", " << describe(w.view()) << ", token " << t << " of " << tokens << ", row " << r;
         }
       }
     }
+  }
+}
+
+TEST_P(LinearOfType, StaysWithinTheDerivedBoundOfTheReference) {
+  Random random(1);
+  const auto levels = every_level();
+  for (int64_t cols : widths_for(GetParam())) {
+    for (int64_t rows : {1, 5, 33}) {
+      expect_within_bound(random_stored(random, GetParam(), rows, cols), levels, random);
+    }
+  }
+}
+
+TEST_P(LinearOfType, StaysWithinTheBoundForWeightsAsFilesHaveThem) {
+  Random random(6);
+  if (!info(GetParam()).quantized) return;  // plain numbers are those of the test above
+  const auto levels = every_level();
+  for (int64_t cols : {widths_for(GetParam())[0], widths_for(GetParam())[2]}) {
+    expect_within_bound(random_quantized(random, GetParam(), 19, cols), levels, random);
   }
 }
 
