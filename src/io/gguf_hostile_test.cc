@@ -2,6 +2,7 @@
 // classes of GGUF parsers (counts, lengths, dimensions and offsets that overflow; unbounded allocation; type confusion)
 // have a test each. Run under the sanitizers these also show that nothing is read out of bounds.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <limits>
@@ -112,6 +113,25 @@ TEST(HostileGguf, ArrayElementsAreBoundedOverAllArrays) {
     file.array(key, GgufType::kUint8, GgufLimits::kArrayElements / 2).zeros(GgufLimits::kArrayElements / 2);
   }
   expect_refused(file, StatusCode::kUnsupported, "arrays up to 'c'");
+}
+
+TEST(HostileGguf, StringBytesAreBoundedOverAllStrings) {
+  constexpr uint64_t kFirst = GgufLimits::kStringBytes - 100;
+  RawGguf head, second;
+  head.header(0, 2).key("a", GgufType::kString).number(kFirst);
+  second.key("b", GgufType::kString).number<uint64_t>(200).zeros(200);
+  // The file is a mapping, so that its long string of zeros costs nothing before it is read.
+  const size_t size = head.bytes().size() + kFirst + second.bytes().size();
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  auto* bytes = static_cast<std::byte*>(memory);
+  std::memcpy(bytes, head.bytes().data(), head.bytes().size());
+  std::memcpy(bytes + head.bytes().size() + kFirst, second.bytes().data(), second.bytes().size());
+  const auto opened = Gguf::from_sources({GgufSource{"hostile.gguf", {bytes, size}, nullptr}});
+  EXPECT_EQ(opened.status().code(), StatusCode::kUnsupported);
+  EXPECT_NE(opened.status().message().find("strings up to the value of 'b'"), std::string::npos)
+      << opened.status().message();
+  munmap(memory, size);
 }
 
 TEST(HostileGguf, ArraysOfArraysAndUnknownTypes) {
