@@ -111,15 +111,27 @@ def long_chat(r):
     return chatml.pieces(system(r), None, as_turns(pairs)), ["always" if k.startswith(("fact", "greet")) else k for k in keys]
 
 
-KINDS = {"chat": (chat, 38), "story": (story_chat, 13), "recall": (recall_chat, 13), "json": (json_chat, 10), "tool": (tool_chat, 13),
-         "plain story": (plain_story, 4), "plain sums": (plain_sums, 5), "plain copies": (plain_copies, 9), "long chat": (long_chat, 2)}
+def drill(r):
+    """A chat of facts, sums and questions about people only."""
+    pairs, keys = [], []
+    for _ in range(r.randint(2, 6)):
+        q, answer, key = r.choices([facts.fact_item, sums.any_question, chats.about_people], [6, 6, 1])[0](r)
+        pairs.append((q, answer))
+        keys.append(key)
+    return chatml.pieces(system(r), None, as_turns(pairs)), keys
 
 
-def documents(seed, held=False, long_share=1):
+# Kind: generator, share of the documents at first, share later, when copying is learned and facts and sums are what is missing.
+KINDS = {"chat": (chat, 38, 34), "story": (story_chat, 13, 14), "recall": (recall_chat, 13, 13), "json": (json_chat, 10, 9),
+         "tool": (tool_chat, 13, 11), "plain story": (plain_story, 4, 1), "plain sums": (plain_sums, 5, 9),
+         "plain copies": (plain_copies, 9, 3), "long chat": (long_chat, 2, 2), "drill": (drill, 0, 30)}
+
+
+def documents(seed, held=False, long_share=1, late=False):
     """An endless stream of documents, either all for training or all held out."""
     r = random.Random(seed)
     kinds = list(KINDS)
-    weights = [KINDS[k][1] * (long_share if k == "long chat" else 1) for k in kinds]
+    weights = [KINDS[k][2 if late else 1] * (long_share if k == "long chat" else 1) for k in kinds]
     while True:
         kind = r.choices(kinds, weights)[0]
         parts, keys = KINDS[kind][0](r)

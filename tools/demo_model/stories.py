@@ -12,7 +12,7 @@ MORALS = ["A friend in need is a friend indeed.", "It is good to share.", "Being
           "Patience brings what haste cannot.", "A kind word costs nothing.", "The truth is always the best way."]
 WEATHERS = ["The sun was shining", "It was raining", "Snow was falling", "The wind was blowing", "It was a warm morning", "It was a cold evening"]
 HIDES = ["under a [bush|stone|bench]", "behind a [tree|wall|door]", "in the [tall grass|old well|hollow tree]", "on top of the hill", "near the bridge"]
-FINDS = THINGS = w.THINGS
+THINGS = w.THINGS
 
 INTRO = ["Once upon a time there was {a_hero} [named|called] {n}. {N} lived {place}.", "There once was {a_hero} [named|called] {n} who lived {place}.",
          "Once upon a time, {place}, there lived {a_hero}. [His|Her] name was {n}.", "{N} was {a_hero}. {P} lived {place}."]
@@ -118,7 +118,7 @@ def asked(r):
         topic = f"[the|my] {hero}"
     elif x < 0.6:
         topic = f"{about['name']} the {hero}" if hero not in ("girl", "boy") else f"{about['name']}, a {hero}"
-    q = r.choice([x for x in ASK[:1]] * 2 + ASK[1:])
+    q = r.choice(ASK[:1] * 2 + ASK[1:])
     q = q.replace("[| about {topic}]", " about {topic}")
     q = say(r, q.replace("{topic}", topic))
     return rough(r, q), text, key(about)
@@ -128,7 +128,6 @@ def about_story(r):
     """A story in the context, then a question about it: reading, not remembering."""
     text, s = story(r)
     hero = s["hero"]
-    qs = [(f"[Who|Which animal] helped {s['name']}?", None)]
     qs = [("What is the name of the {h}?", f"The name of the {hero} is {s['name']}."), ("Who is {n}?", f"{s['name']} is {a(hero)}."),
           ("Who is {m}?", f"{s['m']} is {a(s['helper'])}."), ("Where did {n} live?", f"{s['name']} lived {s['place']}.")]
     q, ans = r.choice(qs)

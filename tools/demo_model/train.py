@@ -139,6 +139,9 @@ def main():
         model.load_state_dict(state["model"])
         adam.load_state_dict(state["adam"])
         muon.state, step, tokens, spent = state["muon"], state["step"], state["tokens"], state["spent"]
+        # What was logged after the checkpoint happens again.
+        lines = log.read_text().splitlines(True)
+        log.write_text("".join(x for x in lines if not x[0].isdigit() or int(x.split(",")[0]) <= step))
         print("resumed at step", step, flush=True)
     else:
         log.write_text("step,tokens,seconds,loss,held_out_loss,rate,tokens_per_second\n")
