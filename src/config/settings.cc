@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/quote.h"
 #include "config/parse.h"
 
 extern char** environ;
@@ -12,7 +13,6 @@ namespace ferrum {
 namespace {
 
 constexpr std::string_view kPrefix = "FERRUM_";
-constexpr double kMaxCount = 1e9;
 
 std::string_view nearest_key(std::string_view name) {
   std::string_view best;
@@ -40,64 +40,50 @@ std::string choices_of(const KeySpec& key) {
   return list;
 }
 
+using Choices = std::vector<std::string_view>;
+
+KeySpec choice(std::string_view name, std::string_view flag, Choices choices, std::string_view help) {
+  return {name, flag, KeyScope::kEngine, KeyType::kChoice, 0, 0, std::move(choices), help};
+}
+KeySpec integer(std::string_view name, std::string_view flag, double low, double high, std::string_view help) {
+  return {name, flag, KeyScope::kEngine, KeyType::kInt, low, high, {}, help};
+}
+KeySpec fraction(std::string_view name, std::string_view flag, double low, double high, std::string_view help) {
+  return {name, flag, KeyScope::kEngine, KeyType::kFloat, low, high, {}, help};
+}
+KeySpec text(std::string_view name, std::string_view flag, std::string_view help) {
+  return {name, flag, KeyScope::kEngine, KeyType::kText, 0, 0, {}, help};
+}
+KeySpec of_server(KeySpec key) {
+  key.scope = KeyScope::kServer;
+  return key;
+}
+
 }  // namespace
 
 const std::vector<KeySpec>& all_keys() {
   static const std::vector<KeySpec> keys = {
-      {"FERRUM_LOG_LEVEL",
-       "--log-level",
-       KeyType::kChoice,
-       0,
-       0,
-       {"trace", "debug", "info", "warn", "error", "off"},
-       "How much is written to standard error"},
-      {"FERRUM_BACKEND", "--backend", KeyType::kChoice, 0, 0, {"cpu", "reference"}, "Which implementation computes"},
-      {"FERRUM_CPU_ISA",
-       "--isa",
-       KeyType::kChoice,
-       0,
-       0,
-       {"auto", "baseline", "avx2", "avx512"},
-       "Instruction set of the cpu backend; one the machine lacks is an error"},
-      {"FERRUM_THREADS",
-       "--threads",
-       KeyType::kInt,
-       0,
-       1024,
-       {},
-       "Compute threads; 0 = the cores this process may use"},
-      {"FERRUM_CONTEXT",
-       "--context",
-       KeyType::kInt,
-       0,
-       kMaxCount,
-       {},
-       "Tokens per sequence; 0 = what the model allows"},
-      {"FERRUM_MAX_SEQS", "--max-seqs", KeyType::kInt, 1, 4096, {}, "Sequences that run at once"},
-      {"FERRUM_MAX_BATCHED_TOKENS", "--max-batched-tokens", KeyType::kInt, 1, 1 << 20, {}, "Token budget of one step"},
-      {"FERRUM_MAX_WAITING",
-       "--max-waiting",
-       KeyType::kInt,
-       0,
-       1 << 20,
-       {},
-       "Requests that may wait for a place; further ones are refused"},
-      {"FERRUM_BLOCK_SIZE", "--block-size", KeyType::kInt, 1, 4096, {}, "Tokens per block of the KV cache"},
-      {"FERRUM_KV_BLOCKS",
-       "--kv-blocks",
-       KeyType::kInt,
-       0,
-       kMaxCount,
-       {},
-       "Blocks of the KV cache; 0 = computed from sequences, context and free memory"},
-      {"FERRUM_KV_MEMORY_FRACTION",
-       "--kv-memory-fraction",
-       KeyType::kFloat,
-       0.01,
-       0.95,
-       {},
-       "Share of the free memory that the KV cache may take"},
-      {"FERRUM_KV_DTYPE", "--kv-dtype", KeyType::kChoice, 0, 0, {"f16", "f32", "bf16"}, "Element type of the KV cache"},
+      choice("FERRUM_LOG_LEVEL", "--log-level", {"trace", "debug", "info", "warn", "error", "off"},
+             "How much is written to standard error"),
+      choice("FERRUM_BACKEND", "--backend", {"cpu", "reference"}, "Which implementation computes"),
+      choice("FERRUM_CPU_ISA", "--isa", {"auto", "baseline", "avx2", "avx512"},
+             "Instruction set of the cpu backend; one the machine lacks is an error"),
+      integer("FERRUM_THREADS", "--threads", 0, 1024, "Compute threads; 0 = the cores this process may use"),
+      integer("FERRUM_CONTEXT", "--context", 0, 1 << 30, "Tokens per sequence; 0 = what the model allows"),
+      integer("FERRUM_MAX_SEQS", "--max-seqs", 1, 4096, "Sequences that run at once"),
+      integer("FERRUM_MAX_BATCHED_TOKENS", "--max-batched-tokens", 1, 65536, "Token budget of one step"),
+      integer("FERRUM_MAX_WAITING", "--max-waiting", 0, 1 << 20,
+              "Requests that may wait for a place; further ones are refused"),
+      integer("FERRUM_BLOCK_SIZE", "--block-size", 1, 1024, "Tokens per block of the KV cache"),
+      integer("FERRUM_KV_BLOCKS", "--kv-blocks", 0, 2147483648.0,
+              "Blocks of the KV cache; 0 = computed from sequences, context and free memory"),
+      fraction("FERRUM_KV_MEMORY_FRACTION", "--kv-memory-fraction", 0.001, 1,
+               "Share of the free memory that the KV cache may take"),
+      choice("FERRUM_KV_DTYPE", "--kv-dtype", {"f16", "bf16", "f32"}, "Element type of the KV cache"),
+      of_server(text("FERRUM_HOST", "--host", "Address to listen on (127.0.0.1)")),
+      of_server(integer("FERRUM_PORT", "--port", 0, 65535, "Port to listen on (8080); 0 = any free one")),
+      of_server(text("FERRUM_API_KEY", "--api-key",
+                     "Key that clients must send; better in the environment, where `ps` does not show it")),
   };
   return keys;
 }

@@ -17,9 +17,12 @@ namespace ferrum {
 
 enum class KeyType { kBool, kInt, kFloat, kChoice, kText };
 
+enum class KeyScope { kEngine, kServer };  // which commands take the flag: all that load a model, or `serve` alone
+
 struct KeySpec {
   std::string_view name;  // "FERRUM_THREADS"
   std::string_view flag;  // "--threads"
+  KeyScope scope;
   KeyType type;
   double low = 0, high = 0;               // of kInt and kFloat, inclusive
   std::vector<std::string_view> choices;  // of kChoice, lower case
