@@ -6,6 +6,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/log.h"
 #include "base/quote.h"
 #include "io/gguf.h"
 #include "text/pretokenizer.h"
@@ -240,7 +241,12 @@ Result<TokenizerSpec> read_tokenizer_spec(const Gguf& file) {
   if (!model) return not_found(key("model") + " is missing: the file has no tokenizer");
   FERRUM_ASSIGN_OR_RETURN(spec.model, model_of(*model));
   FERRUM_ASSIGN_OR_RETURN(const auto pre, file.get_string(key("pre")));
-  if (pre) spec.pre = *pre;  // a file older than the key means "default"
+  if (pre) {
+    spec.pre = *pre;
+  } else if (spec.model == TokenizerModel::kByteBpe) {
+    // Not a guess: the key is newer than the format, and a file without it means the first there was.
+    spdlog::warn("{} is missing: using '{}'; if answers are odd, convert the model again", key("pre"), spec.pre);
+  }
   FERRUM_ASSIGN_OR_RETURN(const auto name, file.get_string("general.name"));
   spec.model_name = name.value_or("");
 
