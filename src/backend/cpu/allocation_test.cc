@@ -32,7 +32,7 @@ using testing_support::Stored;
 
 TEST(CpuBackend, AStepAllocatesNothing) {
   Random random(1);
-  const Stored q4 = random_stored(random, DType::kQ4_K, 24, 512), f16 = random_stored(random, DType::kF16, 8, 512),
+  const Stored q4 = random_stored(random, DType::kQ4_K, 240, 512), f16 = random_stored(random, DType::kF16, 8, 512),
                f64 = random_stored(random, DType::kF64, 8, 512);
   const auto backend = make_cpu("auto", 3);
   const auto linear = backend
@@ -40,7 +40,7 @@ TEST(CpuBackend, AStepAllocatesNothing) {
                                           {.name = "b", .matrix = f16.view(), .bias = {}},
                                           {.name = "c", .matrix = f64.view(), .bias = {}}}})
                           .value();
-  Matrix x = Matrix::random(random, 20, 512), y(20, 40), half(20, 256);
+  Matrix x = Matrix::random(random, 20, 512), y(20, 256), half(20, 256);
   const std::vector<float> weight(512, 1.0f);
   Stored kv = random_stored(random, DType::kF16, 2 * 1 * 16, 32);
   const KvLayer layer{View(kv.bytes.data(), DType::kF16, {2, 1, 16, 32}),

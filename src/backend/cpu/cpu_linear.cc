@@ -15,6 +15,10 @@ constexpr int64_t kRowsPerPiece = 16;
 // Tokens that walk over one piece of rows together: their activations stay in the second-level cache meanwhile.
 constexpr int64_t kTokensPerPass = 32;
 
+// Multiply-adds below which one thread is done before others would have started: some four microseconds.
+constexpr int64_t kWorthSharing = int64_t{1} << 18;
+constexpr int64_t kElementsPerGrain = 16384;  // likewise, activations to quantise
+
 int64_t pieces_of(int64_t rows) { return (rows + kRowsPerPiece - 1) / kRowsPerPiece; }
 
 class CpuLinear final : public Linear {
@@ -38,7 +42,8 @@ class CpuLinear final : public Linear {
     // All parts' pieces in one loop, so that a small part does not leave threads idle.
     int64_t pieces = 0;
     for (const WeightRef& part : spec_.parts) pieces += pieces_of(part.matrix.dim(0));
-    context_.pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+    const int64_t grain = in_features() * out_features_ < kWorthSharing / x.dim(0) ? pieces : 1;
+    context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece) compute(piece, x, y);
     });
     int64_t column = 0;
@@ -52,7 +57,8 @@ class CpuLinear final : public Linear {
   ActBlock* activations() const { return static_cast<ActBlock*>(context_.activations.data()); }
 
   void quantize(const ConstView& x) const {
-    context_.pool.parallel_for(x.dim(0), 1, [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::max<int64_t>(1, kElementsPerGrain / in_features());
+    context_.pool.parallel_for(x.dim(0), grain, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         context_.kernels.quantize(x.row<float>(t), in_features(), activations() + t * act_blocks_);
       }

@@ -106,22 +106,27 @@ void CpuOps::attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv
   shared.block_size = plan.block_size;
   shared.scale = plan.scale;
   const int64_t tasks = int64_t{batch.num_tokens} * plan.num_kv_heads;
-  context_.pool.parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      // The last tokens of a prompt see the most: starting with them lets the threads end together.
-      const int64_t t = batch.num_tokens - 1 - i / plan.num_kv_heads, kv_head = i % plan.num_kv_heads;
-      const int64_t column = kv_head * shared.heads * plan.head_dim;
-      AttentionTask task = shared;
-      task.q = q.row<float>(t) + column;
-      task.out = out.row<float>(t) + column;
-      task.k = kv_at(kv.k, 0, kv_head);
-      task.v = kv_at(kv.v, 0, kv_head);
-      task.table = batch.block_tables.row<int32_t>(batch.token_rows.as<int32_t>()[t]);
-      task.last = batch.positions.as<int32_t>()[t];
-      task.first = plan.sliding_window > 0 ? std::max<int64_t>(0, task.last - plan.sliding_window + 1) : 0;
-      context_.kernels.attention(task);
-    }
-  });
+  // A task touches at most this many elements; small ones are taken several at a time.
+  int64_t positions = int64_t{batch.max_blocks} * plan.block_size;
+  if (plan.sliding_window > 0) positions = std::min<int64_t>(positions, plan.sliding_window);
+  const int64_t elements = std::max<int64_t>(1, 2 * positions * shared.heads * plan.head_dim);
+  context_.pool.parallel_for(
+      tasks, std::max<int64_t>(1, kElementsPerPiece / elements), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          // The last tokens of a prompt see the most: starting with them lets the threads end together.
+          const int64_t t = batch.num_tokens - 1 - i / plan.num_kv_heads, kv_head = i % plan.num_kv_heads;
+          const int64_t column = kv_head * shared.heads * plan.head_dim;
+          AttentionTask task = shared;
+          task.q = q.row<float>(t) + column;
+          task.out = out.row<float>(t) + column;
+          task.k = kv_at(kv.k, 0, kv_head);
+          task.v = kv_at(kv.v, 0, kv_head);
+          task.table = batch.block_tables.row<int32_t>(batch.token_rows.as<int32_t>()[t]);
+          task.last = batch.positions.as<int32_t>()[t];
+          task.first = plan.sliding_window > 0 ? std::max<int64_t>(0, task.last - plan.sliding_window + 1) : 0;
+          context_.kernels.attention(task);
+        }
+      });
 }
 
 void CpuOps::silu_mul(ConstView gate_up, View y) {
