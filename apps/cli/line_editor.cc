@@ -43,7 +43,8 @@ LineEditor::LineEditor(std::string history_file) : impl_(std::make_unique<Impl>(
   el_set(editor, EL_PROMPT, &Impl::show_prompt);
   el_set(editor, EL_HIST, history, impl_->history);
   el_set(editor, EL_EDITOR, "emacs");
-  el_set(editor, EL_ADDFN, "ferrum-interrupt", "end the line without using it", &Impl::on_interrupt);
+  // The wide form, because the narrow one copies its two strings and never frees them.
+  el_wset(editor, EL_ADDFN, L"ferrum-interrupt", L"end the line without using it", &Impl::on_interrupt);
   el_set(editor, EL_BIND, "^C", "ferrum-interrupt", nullptr);
   el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
