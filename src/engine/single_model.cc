@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backend/registry.h"
+#include "engine/model_backend.h"
 #include "models/registry.h"
 
 namespace ferrum {
@@ -28,12 +28,7 @@ Result<SingleModel> open_single_model(const std::string& model_path, const Engin
   SingleModel single;
   FERRUM_ASSIGN_OR_RETURN(single.file, Gguf::open(model_path));
 
-  BackendConfig config;
-  config.name = options.backend;
-  config.isa = options.isa;
-  config.threads = options.threads;
-  config.limits.max_tokens = options.max_batched_tokens;
-  FERRUM_ASSIGN_OR_RETURN(auto backend, make_backend(config));
+  FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*single.file, options));
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(single.file, *backend, progress));
   FERRUM_RETURN_IF_ERROR(check_context(model->spec(), options, context));
 
