@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/quote.h"
 #include "config/parse.h"
 
 extern char** environ;
@@ -12,7 +13,6 @@ namespace ferrum {
 namespace {
 
 constexpr std::string_view kPrefix = "FERRUM_";
-constexpr double kMaxCount = 1e9;
 
 std::string_view nearest_key(std::string_view name) {
   std::string_view best;
@@ -41,82 +41,6 @@ std::string choices_of(const KeySpec& key) {
 }
 
 }  // namespace
-
-const std::vector<KeySpec>& all_keys() {
-  static const std::vector<KeySpec> keys = {
-      {"FERRUM_LOG_LEVEL",
-       "--log-level",
-       KeyType::kChoice,
-       0,
-       0,
-       {"trace", "debug", "info", "warn", "error", "off"},
-       "How much is written to standard error"},
-      {"FERRUM_BACKEND", "--backend", KeyType::kChoice, 0, 0, {"cpu", "reference"}, "Which implementation computes"},
-      {"FERRUM_CPU_ISA",
-       "--isa",
-       KeyType::kChoice,
-       0,
-       0,
-       {"auto", "baseline", "avx2", "avx512"},
-       "Instruction set of the cpu backend; one the machine lacks is an error"},
-      {"FERRUM_THREADS",
-       "--threads",
-       KeyType::kInt,
-       0,
-       1024,
-       {},
-       "Compute threads; 0 = the cores this process may use"},
-      {"FERRUM_CONTEXT",
-       "--context",
-       KeyType::kInt,
-       0,
-       kMaxCount,
-       {},
-       "Tokens per sequence; 0 = what the model allows"},
-      {"FERRUM_MAX_SEQS", "--max-seqs", KeyType::kInt, 1, 4096, {}, "Sequences that run at once"},
-      {"FERRUM_MAX_BATCHED_TOKENS", "--max-batched-tokens", KeyType::kInt, 1, 1 << 20, {}, "Token budget of one step"},
-      {"FERRUM_MAX_WAITING",
-       "--max-waiting",
-       KeyType::kInt,
-       0,
-       1 << 20,
-       {},
-       "Requests that may wait for a place; further ones are refused"},
-      {"FERRUM_BLOCK_SIZE", "--block-size", KeyType::kInt, 1, 4096, {}, "Tokens per block of the KV cache"},
-      {"FERRUM_KV_BLOCKS",
-       "--kv-blocks",
-       KeyType::kInt,
-       0,
-       kMaxCount,
-       {},
-       "Blocks of the KV cache; 0 = computed from sequences, context and free memory"},
-      {"FERRUM_KV_MEMORY_FRACTION",
-       "--kv-memory-fraction",
-       KeyType::kFloat,
-       0.01,
-       0.95,
-       {},
-       "Share of the free memory that the KV cache may take"},
-      {"FERRUM_KV_DTYPE", "--kv-dtype", KeyType::kChoice, 0, 0, {"f16", "f32", "bf16"}, "Element type of the KV cache"},
-  };
-  return keys;
-}
-
-const KeySpec* find_key(std::string_view name) {
-  for (const KeySpec& key : all_keys()) {
-    if (key.name == name) return &key;
-  }
-  return nullptr;
-}
-
-std::string_view to_string(Source source) {
-  switch (source) {
-    case Source::kDefault: return "default";
-    case Source::kEnvironment: return "env";
-    case Source::kCommandLine: return "cli";
-  }
-  return "unknown";
-}
 
 Environment ferrum_environment() {
   Environment found;
@@ -152,7 +76,7 @@ Status Settings::set(std::string_view name, std::string_view text, Source source
   if (trim(text).empty() && source == Source::kEnvironment) return Status::ok();
 
   const std::string where = source == Source::kCommandLine ? std::string(key->flag) : std::string(name);
-  Value value{std::string(trim(text)), 0, source};
+  Value value{std::string(trim(text)), 0, source, std::string(name)};
   switch (key->type) {
     case KeyType::kBool: {
       const Result<bool> parsed = parse_bool(text);
@@ -162,6 +86,12 @@ Status Settings::set(std::string_view name, std::string_view text, Source source
     }
     case KeyType::kInt: {
       const Result<int64_t> parsed = parse_int(text, static_cast<int64_t>(key->low), static_cast<int64_t>(key->high));
+      if (!parsed.is_ok()) return parsed.status().with_context(where);
+      value.number = static_cast<double>(*parsed);
+      break;
+    }
+    case KeyType::kBytes: {
+      const Result<int64_t> parsed = parse_bytes(text, static_cast<int64_t>(key->high));
       if (!parsed.is_ok()) return parsed.status().with_context(where);
       value.number = static_cast<double>(*parsed);
       break;
@@ -181,7 +111,17 @@ Status Settings::set(std::string_view name, std::string_view text, Source source
       break;
     case KeyType::kText: break;
   }
-  if (this->source(name) <= source) values_[std::string(name)] = std::move(value);
+  const auto present = values_.find(key->name);
+  if (present == values_.end()) {
+    values_.emplace(key->name, std::move(value));
+    return Status::ok();
+  }
+  const Value& old = present->second;
+  if (old.source == source && old.name != value.name && old.text != value.text) {
+    return invalid_argument(old.name + "=" + old.text + " and " + value.name + "=" + value.text + " (both from " +
+                            std::string(to_string(source)) + ") are two names of one setting; set one of them");
+  }
+  if (old.source <= source) present->second = std::move(value);
   return Status::ok();
 }
 
@@ -190,7 +130,7 @@ const Settings::Value* Settings::find(std::string_view name, std::initializer_li
   FERRUM_CHECK(key != nullptr, "setting is not declared: " + std::string(name));
   FERRUM_CHECK(std::find(types.begin(), types.end(), key->type) != types.end(),
                "setting has another type: " + std::string(name));
-  const auto found = values_.find(name);
+  const auto found = values_.find(key->name);
   return found == values_.end() ? nullptr : &found->second;
 }
 
@@ -200,7 +140,7 @@ std::optional<bool> Settings::get_bool(std::string_view name) const {
 }
 
 std::optional<int64_t> Settings::get_int(std::string_view name) const {
-  const Value* value = find(name, {KeyType::kInt});
+  const Value* value = find(name, {KeyType::kInt, KeyType::kBytes});
   return value == nullptr ? std::nullopt : std::optional<int64_t>(static_cast<int64_t>(value->number));
 }
 
@@ -217,6 +157,12 @@ std::optional<std::string> Settings::get_text(std::string_view name) const {
 Source Settings::source(std::string_view name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? Source::kDefault : found->second.source;
+}
+
+std::vector<SettingEntry> Settings::entries() const {
+  std::vector<SettingEntry> list;
+  for (const auto& [name, value] : values_) list.push_back({name, value.text, value.source, find_key(name)->affects});
+  return list;
 }
 
 }  // namespace ferrum
