@@ -8,7 +8,7 @@ one out, or using the wrong one, shows. For each model NAME the folder gets
     NAME.gguf          F32 weights, laid out as the usual converters do (Q and K of architecture "llama" permuted)
     NAME.tokens.i32    the prompt, little-endian int32
     NAME.logits.f32    logits at every position, row-major [tokens, vocab], little-endian float32
-    manifest.json      configurations and versions, for people
+    manifest.json      configurations and versions, and the perplexity of the prompt as llama-perplexity defines it
 
 Needs torch, transformers, gguf, numpy:   python tools/make_model_goldens.py [--out tests/data/models]
 """
@@ -22,6 +22,7 @@ import torch
 import transformers
 
 PROMPT_TOKENS = 40
+PERPLEXITY_CONTEXT = 16
 SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, use_cache=False,
              bos_token_id=1, eos_token_id=2, pad_token_id=None)
@@ -163,6 +164,17 @@ def check_window(model, tokens, logits):
     assert difference[:window].max() < 1e-4 and difference[2 * window:].min() > 0.1, difference
 
 
+def perplexity_of(model, tokens, context):
+    """Chunks of `context` that start with BOS, the second half scored; a rest that fills no chunk left out."""
+    nll = []
+    for begin in range(0, len(tokens) - context + 1, context):
+        chunk = [model.config.bos_token_id] + tokens[begin + 1:begin + context]
+        log_probabilities = torch.log_softmax(torch.tensor(logits_of(model, chunk)).double(), dim=1)
+        nll += [-float(log_probabilities[p, chunk[p + 1]]) for p in range(context // 2, context - 1)]
+    mean, error = np.mean(nll), np.std(nll) / (len(nll) - 1) ** 0.5
+    return {"context": context, "tokens": len(nll), "mean_nll": mean, "uncertainty": float(np.exp(mean) * error)}
+
+
 def make(name, seed, out):
     arch = MODELS[name][0]
     model = make_model(name, seed)
@@ -176,7 +188,8 @@ def make(name, seed, out):
     logits.astype("<f4").tofile(out / f"{name}.logits.f32")
     print(f"{name:13} logits {logits.min():7.2f} .. {logits.max():6.2f}, standard deviation {logits.std():.2f}")
     return {"architecture": arch, "seed": seed, "config_class": MODELS[name][1].__name__,
-            "config": {**SHAPE, **MODELS[name][2]}, "prompt_tokens": PROMPT_TOKENS}
+            "config": {**SHAPE, **MODELS[name][2]}, "prompt_tokens": PROMPT_TOKENS,
+            "perplexity": perplexity_of(model, tokens, PERPLEXITY_CONTEXT)}
 
 
 def main():

@@ -1,9 +1,11 @@
 #include "backend/registry.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <array>
 
-#include "backend/cpu/isa.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/reference/reference_backend.h"
 
 namespace ferrum {
@@ -15,6 +17,46 @@ Result<std::unique_ptr<Backend>> make_reference(const BackendConfig&) {
   return std::unique_ptr<Backend>(std::make_unique<ReferenceBackend>());
 }
 
+constexpr int kMaxThreads = 1024;
+
+std::string list_of(std::span<const std::string_view> names) {
+  std::string list;
+  for (std::string_view name : names) list += (list.empty() ? "" : ", ") + std::string(name);
+  return list;
+}
+
+// Cores this process may run on, which in a container are fewer than the machine has.
+int usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
+  return std::max(1, CPU_COUNT(&cores));
+}
+
+Result<CpuIsa> choose_isa(const std::string& wanted) {
+  if (wanted == "auto") return best_cpu_isa();
+  const std::optional<CpuIsa> isa = cpu_isa_from_name(wanted);
+  if (!isa.has_value()) {
+    return invalid_argument("unknown instruction set '" + wanted + "'; choose one of: auto, " +
+                            list_of(cpu_isa_names()));
+  }
+  if (!cpu_isa_available(*isa)) {
+    return unsupported("this machine cannot run instruction set '" + wanted + "'; its best is '" +
+                       std::string(to_string(best_cpu_isa())) + "'");
+  }
+  return *isa;
+}
+
+Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
+  if (config.threads < 0 || config.threads > kMaxThreads) {
+    return invalid_argument("threads is " + std::to_string(config.threads) + "; choose 1 to " +
+                            std::to_string(kMaxThreads) + ", or 0 for one per core");
+  }
+  FERRUM_ASSIGN_OR_RETURN(const CpuIsa isa, choose_isa(config.isa));
+  const int threads = config.threads > 0 ? config.threads : usable_cores();
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits));
+}
+
 struct Entry {
   std::string_view name;
   Maker make;
@@ -23,6 +65,7 @@ struct Entry {
 // Every backend there is.
 constexpr std::array kBackends = {
     Entry{"reference", make_reference},
+    Entry{"cpu", make_cpu},
 };
 
 constexpr auto kNames = [] {
@@ -52,9 +95,7 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config) {
   const auto found =
       std::find_if(kBackends.begin(), kBackends.end(), [&](const Entry& e) { return e.name == config.name; });
   if (found == kBackends.end()) {
-    std::string choices;
-    for (std::string_view name : kNames) choices += (choices.empty() ? "" : ", ") + std::string(name);
-    return invalid_argument("unknown backend '" + config.name + "'; choose one of: " + choices);
+    return invalid_argument("unknown backend '" + config.name + "'; choose one of: " + list_of(kNames));
   }
   return found->make(config);
 }

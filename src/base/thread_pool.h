@@ -7,7 +7,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -27,22 +26,34 @@ class ThreadPool {
   // Calls body(begin, end) over disjoint ranges that cover [0, count), each at most `grain` long (grain >= 1), from all
   // threads, and returns when all are done. Ranges are taken dynamically. Not reentrant: one loop at a time, from one
   // thread at a time; body must not throw and must not call parallel_for.
-  void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+  // `body` is called in place: a loop allocates nothing.
+  template <typename Body>
+  void parallel_for(int64_t count, int64_t grain, const Body& body) {
+    run(count, grain, &body,
+        [](const void* b, int64_t begin, int64_t end) { (*static_cast<const Body*>(b))(begin, end); });
+  }
 
  private:
+  using Call = void (*)(const void* body, int64_t begin, int64_t end);
+
+  void run(int64_t count, int64_t grain, const void* body, Call call);
   void worker_main();
   void run_ranges();
+  bool has_news(uint64_t seen) const;
+  bool join(uint64_t& seen);
 
   std::vector<std::thread> workers_;
 
-  // The current loop. Written under mutex_ before generation_ is advanced; read by workers after they see it.
-  const std::function<void(int64_t, int64_t)>* body_ = nullptr;
+  // The current loop. Written while it is closed and nobody is in it, read by those who joined it.
+  const void* body_ = nullptr;
+  Call call_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};  // workers that have not finished the current loop
 
-  std::atomic<uint64_t> generation_{0};
+  // Which loop is current, whether it may still be joined, and how many workers are in it (see thread_pool.cc). The
+  // caller waits for those who joined only: a worker that the system has not scheduled yet delays nobody.
+  std::atomic<uint64_t> state_{0};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <numeric>
+#include <thread>
 
 namespace ferrum {
 namespace {
@@ -35,6 +37,28 @@ TEST(ThreadPool, ManyShortLoopsInARowLoseNoWork) {
     total += std::accumulate(out.begin(), out.end(), int64_t{0});
   }
   EXPECT_EQ(total, 5000 * 28 + 8 * (4999 * 5000 / 2));
+}
+
+// What the thread sanitizer is to look at: loops of all sizes in close succession, each reading what the one before
+// wrote, with pauses long enough for the workers to fall asleep and pools ending right after a loop.
+TEST(ThreadPool, LoopsThatDependOnEachOtherSeeAllEarlierWrites) {
+  for (int threads : {2, 3, 8}) {
+    for (int life = 0; life < 10; ++life) {
+      ThreadPool pool(threads);
+      std::vector<int64_t> values(257, 0);
+      for (int round = 0; round < 200; ++round) {
+        const int64_t count = 1 + (round * 37 + life) % 257;
+        pool.parallel_for(count, 1 + round % 5, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) values[static_cast<size_t>(i)] += 1;
+        });
+        if (round % 100 == 99) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      }
+      int64_t expected = 0, total = 0;
+      for (int round = 0; round < 200; ++round) expected += 1 + (round * 37 + life) % 257;
+      for (int64_t v : values) total += v;
+      ASSERT_EQ(total, expected) << threads << " threads";
+    }
+  }
 }
 
 }  // namespace

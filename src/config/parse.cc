@@ -38,7 +38,7 @@ Result<bool> parse_bool(std::string_view text) {
   for (const char* no : {"0", "false", "no", "off"}) {
     if (word == no) return false;
   }
-  return invalid_argument("expected 1/true/yes/on or 0/false/no/off, got " + quoted(text));
+  return invalid_argument("expected 1/true/yes/on or 0/false/no/off, got " + ferrum::quoted(text));
 }
 
 Result<int64_t> parse_int(std::string_view text, int64_t low, int64_t high) {
@@ -48,7 +48,7 @@ Result<int64_t> parse_int(std::string_view text, int64_t low, int64_t high) {
   const bool whole = error == std::errc() && end == digits.data() + digits.size();
   if (whole && value >= low && value <= high) return value;
   return invalid_argument("expected an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", got " +
-                          quoted(text));
+                          ferrum::quoted(text));
 }
 
 Result<double> parse_float(std::string_view text, double low, double high) {
@@ -59,7 +59,7 @@ Result<double> parse_float(std::string_view text, double low, double high) {
   if (whole && std::isfinite(value) && value >= low && value <= high) return value;
   char range[80];
   std::snprintf(range, sizeof(range), "expected a number from %g to %g, got ", low, high);
-  return invalid_argument(range + quoted(text));
+  return invalid_argument(range + ferrum::quoted(text));
 }
 
 Result<int64_t> parse_bytes(std::string_view text, int64_t high) {

@@ -28,7 +28,7 @@ std::string_view nearest_key(std::string_view name) {
 }
 
 Status unknown_key(std::string_view name) {
-  std::string message = "unknown setting " + std::string(name);
+  std::string message = "unknown setting " + printable(name);
   const std::string_view nearest = nearest_key(name);
   if (!nearest.empty()) message += "; did you mean " + std::string(nearest) + "?";
   return invalid_argument(message + " Unset it, or see `ferrum --help` for all settings.");
@@ -38,6 +38,13 @@ std::string choices_of(const KeySpec& key) {
   std::string list;
   for (std::string_view choice : key.choices) list += (list.empty() ? "" : ", ") + std::string(choice);
   return list;
+}
+
+// XDG Base Directory Specification 0.8: a relative path is to be ignored.
+std::string xdg_directory(const char* variable, const char* below_home) {
+  if (const char* set = std::getenv(variable); set != nullptr && set[0] == '/') return set;
+  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/') return std::string(home) + below_home;
+  return "";
 }
 
 }  // namespace
@@ -53,13 +60,9 @@ Environment ferrum_environment() {
   return found;
 }
 
-std::string user_state_directory() {
-  // XDG Base Directory Specification 0.8: a relative path is to be ignored.
-  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/') return state;
-  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/')
-    return std::string(home) + "/.local/state";
-  return "";
-}
+std::string user_state_directory() { return xdg_directory("XDG_STATE_HOME", "/.local/state"); }
+
+std::string user_config_directory() { return xdg_directory("XDG_CONFIG_HOME", "/.config"); }
 
 Result<Settings> Settings::from_environment(const Environment& environment) {
   Settings settings;
@@ -70,68 +73,66 @@ Result<Settings> Settings::from_environment(const Environment& environment) {
   return settings;
 }
 
+Status Settings::read(const KeySpec& key, std::string_view text, Value& value) {
+  value.text = std::string(trim(text));
+  switch (key.type) {
+    case KeyType::kBool: {
+      FERRUM_ASSIGN_OR_RETURN(const bool parsed, parse_bool(text));
+      value.number = parsed ? 1 : 0;
+      return Status::ok();
+    }
+    case KeyType::kInt: {
+      FERRUM_ASSIGN_OR_RETURN(const int64_t parsed,
+                              parse_int(text, static_cast<int64_t>(key.low), static_cast<int64_t>(key.high)));
+      value.number = static_cast<double>(parsed);
+      return Status::ok();
+    }
+    case KeyType::kFloat: {
+      FERRUM_ASSIGN_OR_RETURN(value.number, parse_float(text, key.low, key.high));
+      return Status::ok();
+    }
+    case KeyType::kChoice: {
+      const auto word = canonical_choice(key, text);
+      if (!word) return invalid_argument("expected one of " + choices_of(key) + ", got " + quoted(text));
+      value.text = *word;
+      return Status::ok();
+    }
+    case KeyType::kText: return Status::ok();
+  }
+  return Status::ok();
+}
+
 Status Settings::set(std::string_view name, std::string_view text, Source source) {
   const KeySpec* key = find_key(name);
   if (key == nullptr) return unknown_key(name);
   if (trim(text).empty() && source == Source::kEnvironment) return Status::ok();
 
-  const std::string where = source == Source::kCommandLine ? std::string(key->flag) : std::string(name);
-  Value value{std::string(trim(text)), 0, source, std::string(name)};
-  switch (key->type) {
-    case KeyType::kBool: {
-      const Result<bool> parsed = parse_bool(text);
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = *parsed ? 1 : 0;
-      break;
-    }
-    case KeyType::kInt: {
-      const Result<int64_t> parsed = parse_int(text, static_cast<int64_t>(key->low), static_cast<int64_t>(key->high));
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = static_cast<double>(*parsed);
-      break;
-    }
-    case KeyType::kBytes: {
-      const Result<int64_t> parsed = parse_bytes(text, static_cast<int64_t>(key->high));
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = static_cast<double>(*parsed);
-      break;
-    }
-    case KeyType::kFloat: {
-      const Result<double> parsed = parse_float(text, key->low, key->high);
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = *parsed;
-      break;
-    }
-    case KeyType::kChoice:
-      value.text = to_lower(value.text);
-      if (std::find(key->choices.begin(), key->choices.end(), value.text) == key->choices.end()) {
-        return invalid_argument(where + ": expected one of " + choices_of(*key) + ", got \"" + std::string(text) +
-                                "\"");
-      }
-      break;
-    case KeyType::kText: break;
+  Value value;
+  value.name = source == Source::kCommandLine ? key->flag : source == Source::kConfigFile ? key->toml : name;
+  FERRUM_RETURN_IF_ERROR(read(*key, text, value).with_context(value.name));
+  BySource& by_source = values_[std::string(key->name)];
+  const auto present = by_source.find(source);
+  if (present != by_source.end() && present->second.name != value.name && present->second.text != value.text) {
+    return invalid_argument(present->second.name + "=" + present->second.text + " and " + value.name + "=" +
+                            value.text + " (both from " + std::string(to_string(source)) +
+                            ") are two names of one setting; set one of them");
   }
-  const auto present = values_.find(key->name);
-  if (present == values_.end()) {
-    values_.emplace(key->name, std::move(value));
-    return Status::ok();
-  }
-  const Value& old = present->second;
-  if (old.source == source && old.name != value.name && old.text != value.text) {
-    return invalid_argument(old.name + "=" + old.text + " and " + value.name + "=" + value.text + " (both from " +
-                            std::string(to_string(source)) + ") are two names of one setting; set one of them");
-  }
-  if (old.source <= source) present->second = std::move(value);
+  by_source[source] = std::move(value);
   return Status::ok();
 }
 
-const Settings::Value* Settings::find(std::string_view name, std::initializer_list<KeyType> types) const {
+const Settings::BySource* Settings::find_all(std::string_view name) const {
   const KeySpec* key = find_key(name);
   FERRUM_CHECK(key != nullptr, "setting is not declared: " + std::string(name));
-  FERRUM_CHECK(std::find(types.begin(), types.end(), key->type) != types.end(),
-               "setting has another type: " + std::string(name));
   const auto found = values_.find(key->name);
   return found == values_.end() ? nullptr : &found->second;
+}
+
+const Settings::Value* Settings::find(std::string_view name, std::initializer_list<KeyType> types) const {
+  const BySource* all = find_all(name);
+  FERRUM_CHECK(std::find(types.begin(), types.end(), find_key(name)->type) != types.end(),
+               "setting has another type: " + std::string(name));
+  return all == nullptr ? nullptr : &all->rbegin()->second;
 }
 
 std::optional<bool> Settings::get_bool(std::string_view name) const {
@@ -140,7 +141,7 @@ std::optional<bool> Settings::get_bool(std::string_view name) const {
 }
 
 std::optional<int64_t> Settings::get_int(std::string_view name) const {
-  const Value* value = find(name, {KeyType::kInt, KeyType::kBytes});
+  const Value* value = find(name, {KeyType::kInt});
   return value == nullptr ? std::nullopt : std::optional<int64_t>(static_cast<int64_t>(value->number));
 }
 
@@ -155,13 +156,28 @@ std::optional<std::string> Settings::get_text(std::string_view name) const {
 }
 
 Source Settings::source(std::string_view name) const {
-  const auto found = values_.find(name);
-  return found == values_.end() ? Source::kDefault : found->second.source;
+  const BySource* all = find_all(name);
+  return all == nullptr ? Source::kDefault : all->rbegin()->first;
+}
+
+bool Settings::has(std::string_view name) const { return find_all(name) != nullptr; }
+
+std::string Settings::describe(std::string_view name) const {
+  const BySource* all = find_all(name);
+  if (all == nullptr) return "";
+  const auto& [source, value] = *all->rbegin();
+  const KeySpec* key = find_key(name);
+  return std::string(key->name) + "=" + (key->secret ? "(hidden)" : printable(value.text)) + " (" +
+         std::string(to_string(source)) + ")";
 }
 
 std::vector<SettingEntry> Settings::entries() const {
   std::vector<SettingEntry> list;
-  for (const auto& [name, value] : values_) list.push_back({name, value.text, value.source, find_key(name)->affects});
+  for (const auto& [name, by_source] : values_) {
+    const auto& [source, value] = *by_source.rbegin();
+    const KeySpec* key = find_key(name);
+    list.push_back({name, key->secret ? "(hidden)" : value.text, source, key->affects});
+  }
   return list;
 }
 

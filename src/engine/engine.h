@@ -17,20 +17,21 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "types/model_spec.h"
+#include "types/progress.h"
 #include "types/sampling.h"
 
 namespace ferrum {
 
 struct EngineOptions {
-  std::string backend = "cpu";     // a name of the backend registry
-  std::string isa = "auto";        // cpu backend: auto, baseline, avx2, avx512
-  int threads = 0;                 // 0 = the cores this process may use
-  int max_seqs = 16;               // sequences that run at once
-  int max_batched_tokens = 512;    // token budget of a step
-  int max_waiting = 256;           // requests that may wait; more are refused with kCapacity
-  int max_model_len = 0;           // context per sequence; 0 = the model's
-  int block_size = 16;             // tokens per KV block
-  int64_t kv_blocks = 0;           // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
+  std::string backend = "cpu";   // a name of the backend registry
+  std::string isa = "auto";      // cpu backend: auto, baseline, avx2, avx512
+  int threads = 0;               // 0 = the cores this process may use
+  int max_seqs = 16;             // sequences that run at once
+  int max_batched_tokens = 512;  // token budget of a step
+  int max_waiting = 256;         // requests that may wait; more are refused with kCapacity
+  int max_model_len = 0;         // context per sequence; 0 = the model's
+  int block_size = 16;           // tokens per KV block
+  int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
   DType kv_dtype = DType::kF16;
 };
@@ -39,40 +40,42 @@ struct Request {
   std::vector<TokenId> prompt;
   SamplingParams sampling;
   StopParams stop;
-  bool prompt_logprobs = false;    // with sampling.logprobs >= 0: also for the prompt's tokens (not the first)
-  bool with_special = false;       // control tokens appear in the text
+  bool prompt_logprobs = false;  // with sampling.logprobs >= 0: also for the prompt's tokens (not the first)
+  bool with_special = false;     // control tokens appear in the text
+  bool continues_text = false;   // a raw completion: the space that begins its first word belongs to the text
 };
 
 struct Usage {
   int prompt_tokens = 0;
-  int completion_tokens = 0;
+  int completion_tokens = 0;  // sampled; an end token counts although no event carries it
   int cached_tokens = 0;
+  uint64_t seed = 0;  // of the sampling; the drawn one where the request had none
+  // Until the first step that read some of it; from there to the first token; from there to the end.
   double queued_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
 
 // What happened to a request in one step. Text is whole UTF-8 characters and never part of a stop string.
 struct Event {
   RequestId request = 0;
-  std::string text;                           // newly final text; may be empty while a character or stop is undecided
-  std::vector<TokenId> tokens;                // newly sampled
-  std::vector<PositionLogprobs> logprobs;     // of `tokens`, if asked for
+  std::string text;                        // newly final text; may be empty while a character or stop is undecided
+  std::vector<TokenId> tokens;             // newly sampled, without the end token or stop token that ends the answer
+  std::vector<PositionLogprobs> logprobs;  // of `tokens`, if asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // once, with the first event, if asked for
-  bool finished = false;                      // the last event of the request
+  bool finished = false;                          // the last event of the request
   FinishReason reason = FinishReason::kNone;
-  std::string stop_match;                     // the stop string that ended it
-  Status error;                               // with reason kError
-  Usage usage;                                // filled when finished
+  std::string stop_match;  // the stop string that ended it
+  Status error;            // with reason kError
+  Usage usage;             // filled when finished
 };
 using EventSink = std::function<void(Event)>;
 
 struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0;
-  uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, requests_finished = 0;
+  uint64_t steps = 0, requests_finished = 0, preemptions = 0;
+  uint64_t prompt_tokens = 0;     // computed, after a preemption again
+  uint64_t generated_tokens = 0;  // sampled
 };
-
-// Called while loading with 0..1 and what is being done; for a progress bar.
-using LoadProgress = std::function<void(double fraction, const std::string& what)>;
 
 class Engine {
  public:
@@ -80,20 +83,20 @@ class Engine {
                                               const LoadProgress& progress = {});
   virtual ~Engine() = default;  // stops the thread; unfinished requests end with kCancelled
 
-  // Checks everything about the request that can be wrong (kInvalidArgument: empty prompt, prompt longer than the context,
-  // token ids out of range, parameters; kCapacity: the queue is full or the engine is draining).
+  // Checks everything about the request that can be wrong (kInvalidArgument: empty prompt, prompt longer than the
+  // context, token ids out of range, parameters; kCapacity: the queue is full or the engine is draining).
   virtual Result<RequestId> submit(Request request, EventSink sink) = 0;
   virtual void cancel(RequestId request) = 0;  // its last event has reason kCancelled; unknown ids are ignored
 
-  virtual void start() = 0;              // runs steps on a thread of its own until the engine is destroyed
-  virtual void drain() = 0;              // refuses new requests and returns when the running ones have finished
-  virtual Result<bool> step() = 0;       // for tests, without start(): one step; false when there was nothing to do
+  virtual void start() = 0;         // runs steps on a thread of its own until the engine is destroyed
+  virtual void drain() = 0;         // refuses new requests and returns when the running ones have finished
+  virtual Result<bool> step() = 0;  // for tests, without start(): one step; false when there was nothing to do
 
-  virtual const EngineOptions& options() const = 0;   // as resolved: no zeros that mean "auto"
+  virtual const EngineOptions& options() const = 0;  // as resolved: no zeros that mean "auto"
   virtual const ModelSpec& model() const = 0;
   virtual std::shared_ptr<const Tokenizer> tokenizer() const = 0;
   virtual std::shared_ptr<const ChatTemplate> chat_template() const = 0;
-  virtual std::string describe() const = 0;           // one line: model, backend, KV
+  virtual std::string describe() const = 0;  // one line: model, backend, KV
   virtual EngineStats stats() const = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "base/quote.h"
@@ -51,14 +52,13 @@ size_t gguf_type_bytes(GgufType type) {
 }
 
 size_t GgufValue::array_size() const {
-  if (type != GgufType::kArray) return 0;
   return std::visit(
-      [](const auto& v) -> size_t {
-        if constexpr (requires { v.push_back({}); } && !std::is_same_v<std::decay_t<decltype(v)>, std::string>) {
-          return v.size();
-        } else {
+      [](const auto& held) -> size_t {
+        using Held = std::decay_t<decltype(held)>;
+        if constexpr (std::is_arithmetic_v<Held> || std::is_same_v<Held, std::string>)
           return 0;
-        }
+        else
+          return held.size();
       },
       data);
 }

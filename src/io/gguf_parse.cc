@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <numeric>
+#include <new>
 #include <set>
 #include <utility>
 
@@ -371,6 +371,12 @@ Status PartParser::check_overlap() const {
 
 }  // namespace
 
-Result<GgufPart> parse_gguf_part(std::span<const std::byte> bytes) { return PartParser(bytes).parse(); }
+Result<GgufPart> parse_gguf_part(std::span<const std::byte> bytes) {
+  try {
+    return PartParser(bytes).parse();
+  } catch (const std::bad_alloc&) {  // within GgufLimits, but more than this machine has
+    return capacity_exceeded("not enough memory for the metadata and tensor table of the file");
+  }
+}
 
 }  // namespace ferrum

@@ -9,6 +9,7 @@ namespace ferrum {
 namespace {
 
 constexpr double kTau = 2.0 * std::numbers::pi;
+constexpr float kFarthestPosition = 0x1p31f;  // positions are 32-bit
 
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 
@@ -106,8 +107,8 @@ Result<RopeSpec> make_rope(const RopeParams& params, std::span<const float> divi
     }
     frequency = scaled_frequency(params, pair, frequency);
     const auto rounded = static_cast<float>(frequency);
-    if (!std::isfinite(rounded)) {
-      return invalid_argument("the rope parameters give pair " + std::to_string(pair) + " an infinite frequency");
+    if (!std::isfinite(rounded * kFarthestPosition)) {
+      return invalid_argument("the rope parameters give pair " + std::to_string(pair) + " an infinite angle");
     }
     rope.inv_freq.push_back(rounded);
   }

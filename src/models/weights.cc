@@ -122,13 +122,6 @@ class Binder {
       return not_found("tensor '" + name + "' is missing; a model of architecture '" + spec_.architecture + "' with " +
                        std::to_string(spec_.num_layers) + " layers needs it");
     }
-    const auto alignment =
-        static_cast<uintptr_t>(info(tensor->view.dtype).quantized ? 2  // the scales of blocks are binary16
-                                                                  : info(tensor->view.dtype).block_bytes);
-    if (reinterpret_cast<uintptr_t>(tensor->view.data) % alignment != 0) {
-      return corrupt("tensor '" + name + "' does not start on a multiple of " + std::to_string(alignment) +
-                     " bytes; convert the file again with general.alignment 32");
-    }
     used_.insert(tensor->name);
     return tensor->view;
   }

@@ -16,8 +16,8 @@ namespace ferrum {
 class Gguf;
 
 struct EncodeOptions {
-  bool add_special = true;     // BOS / EOS / CLS / SEP where the model wants them
-  bool parse_special = true;   // "<|im_end|>" in the text becomes its token; false: it is plain text
+  bool add_special = true;    // BOS / EOS / CLS / SEP where the model wants them
+  bool parse_special = true;  // "<|im_end|>" in the text becomes its token; false: it is plain text
 };
 
 // Immutable after construction; all methods may be called from any thread.
@@ -43,15 +43,19 @@ class Tokenizer {
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::optional<TokenId> eos() const = 0;
   virtual bool adds_bos() const = 0;
+  // The text of a whole sequence begins without the space that its first piece has (SentencePiece, WordPiece).
+  virtual bool drops_leading_space() const { return false; }
   // The token with exactly this text ("<|im_end|>"), if there is one.
   virtual std::optional<TokenId> find(std::string_view text) const = 0;
 };
 
 // Joins pieces into text that is always whole UTF-8 characters: the bytes of an unfinished character wait for the next
-// token. Leading space of SentencePiece models is dropped as decode() does.
+// token. All that push() and finish() return, joined, is what decode() gives for the same tokens; only when the tokens
+// continue a text (the completion of a raw prompt) their leading space belongs to it, and is kept.
 class TextStream {
  public:
-  explicit TextStream(std::shared_ptr<const Tokenizer> tokenizer, bool with_special = false);
+  explicit TextStream(std::shared_ptr<const Tokenizer> tokenizer, bool with_special = false,
+                      bool continues_text = false);
   std::string push(TokenId token);  // what became final
   std::string finish();             // what was still waiting, invalid bytes as U+FFFD
 

@@ -13,10 +13,10 @@
 namespace ferrum {
 
 // Limits on what one request may ask for; beyond them a client would buy memory and time of others.
-inline constexpr int kMaxLogprobs = 128;     // alternatives per token
+inline constexpr int kMaxLogprobs = 20;      // alternatives per token, as with OpenAI and vLLM
 inline constexpr int kMaxLogitBias = 65536;  // entries
-inline constexpr int kMaxStopStrings = 64;
-inline constexpr int kMaxStopBytes = 1024;  // of one stop string
+inline constexpr int kMaxStopStrings = 32;
+inline constexpr int kMaxStopBytes = 256;  // of one stop string
 inline constexpr int kMaxStopTokenIds = 1024;
 
 // The defaults are OpenAI's: the model's own distribution. Applied in this order: logit bias, penalties, then for

@@ -57,19 +57,21 @@ TEMPLATE = """{%- if tools %}
 """
 
 
-def pieces(system, tools, turns):
+def pieces(system, tools, turns, dumps=json.dumps):
     """[(text, learn)]: what the model reads, and whether it should learn to write it. Turns are (role, content)."""
     out = []
     if tools:
         head = system + "\n\n" if system else ""
-        listed = "".join("\n" + json.dumps(t) for t in tools)
+        listed = "".join("\n" + dumps(t) for t in tools)
         head += f"Tools:\n<tools>{listed}\n</tools>\nTo call a tool, answer with its name and arguments in <tool_call></tool_call>."
         out.append((f"{START}system\n{head}{STOP}\n", False))
     elif system:
         out.append((f"{START}system\n{system}{STOP}\n", False))
-    for role, content in turns:
+    for i, (role, content) in enumerate(turns):
         if role == "tool":
-            out.append((f"{START}user\n<tool_response>\n{content}\n</tool_response>{STOP}\n", False))
+            # Results that follow one another share a turn.
+            first, last = i == 0 or turns[i - 1][0] != "tool", i + 1 == len(turns) or turns[i + 1][0] != "tool"
+            out.append(((f"{START}user" if first else "") + f"\n<tool_response>\n{content}\n</tool_response>" + (f"{STOP}\n" if last else ""), False))
         elif role == "user":
             out.append((f"{START}user\n{content}{STOP}\n", False))
         else:

@@ -143,6 +143,31 @@ def about_people(r):
     return f"{text} {q}", ans, "people " + text + q
 
 
+def echo(r):
+    """Bare text that says things twice. Nothing teaches a young model to copy faster: [(text, learn)]."""
+    pool = w.THINGS + w.FRUITS + w.ANIMALS + w.COLOURS + w.NAMES + w.CITIES
+    parts = []
+    for _ in range(r.randint(3, 7)):
+        words = [coin(r) if r.random() < 0.5 else str(r.randint(0, 999)) if r.random() < 0.2 else r.choice(pool) for _ in range(r.randint(2, 8))]
+        text = " ".join(words)
+        parts += [(text + "\n", False), (text + "\n", True)]
+    return parts
+
+
+def lookup(r):
+    """Bare lists of names and values, then the values by name: [(text, learn)]."""
+    n = r.randint(2, 7)
+    names = list({a_name(r): 0 for _ in range(n)})
+    draw = r.choice([lambda: r.choice(w.COLOURS), lambda: coin(r), lambda: str(r.randint(0, 99)), lambda: a_city(r), lambda: r.choice(w.THINGS)])
+    value = {x: draw() for x in names}
+    verb = r.choice([":", " is", " has", " likes"])
+    parts = [(" ".join(f"{x}{verb} {value[x]}." for x in names) + "\n", False)]
+    for _ in range(r.randint(2, 6)):
+        x = r.choice(names)
+        parts += [(f"{x}{verb}", False), (f" {value[x]}.\n", True)]
+    return parts
+
+
 def copying(r):
     """Repeat, count, reverse, pick: pure work on the words of the request."""
     kind = r.randrange(8)

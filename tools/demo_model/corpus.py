@@ -6,6 +6,7 @@ accuracies of evaluate.py are measured on things the model has not seen.
 """
 
 import argparse
+import json
 import random
 import zlib
 
@@ -35,7 +36,7 @@ def ferrum(r):
 def one_turn(r):
     x = r.random()
     for share, draw in ((0.27, ferrum), (0.53, sums.any_question), (0.69, facts.fact_item), (0.79, facts.greeting), (0.84, chats.copying),
-                        (0.88, chats.in_one), (0.92, chats.about_people), (0.94, facts.unknown), (0.96, facts.poem), (1.0, chats.not_told)):
+                        (0.88, chats.in_one), (0.92, chats.about_people), (0.96, facts.unknown), (0.975, facts.poem), (1.0, chats.not_told)):
         if x < share:
             return draw(r)
 
@@ -82,7 +83,9 @@ def json_chat(r):
 
 def tool_chat(r):
     tools, turns, keys = toolcalls.tool_chat(r, one_turn)
-    return chatml.pieces(system(r), tools, turns), keys
+    # Servers print the definitions in other ways than Python does: sorted keys, no spaces.
+    style = r.choice([{}, {}, {"sort_keys": True}, {"sort_keys": True, "separators": (",", ":")}, {"separators": (",", ":")}])
+    return chatml.pieces(system(r), tools, turns, lambda t: json.dumps(t, **style)), keys
 
 
 def plain_story(r):
@@ -97,21 +100,38 @@ def plain_sums(r):
     return [("".join(lines), True)], ["always"]
 
 
+def plain_copies(r):
+    parts = [p for _ in range(r.randint(1, 3)) for p in r.choice([chats.echo, chats.lookup])(r)]
+    return parts, ["echo " + parts[0][0]]
+
+
 def long_chat(r):
     """Many turns; what was told at the start is asked at the end."""
     pairs, keys = chats.recall(r, fillers=r.randint(8, 24))
     return chatml.pieces(system(r), None, as_turns(pairs)), ["always" if k.startswith(("fact", "greet")) else k for k in keys]
 
 
-KINDS = {"chat": (chat, 38), "story": (story_chat, 13), "recall": (recall_chat, 13), "json": (json_chat, 10), "tool": (tool_chat, 13),
-         "plain story": (plain_story, 4), "plain sums": (plain_sums, 5), "long chat": (long_chat, 2)}
+def drill(r):
+    """A chat of facts, sums and questions about people only."""
+    pairs, keys = [], []
+    for _ in range(r.randint(2, 6)):
+        q, answer, key = r.choices([facts.fact_item, sums.any_question, chats.about_people], [6, 6, 1])[0](r)
+        pairs.append((q, answer))
+        keys.append(key)
+    return chatml.pieces(system(r), None, as_turns(pairs)), keys
 
 
-def documents(seed, held=False, long_share=1):
+# Kind: generator, share of the documents at first, share later, when copying is learned and facts and sums are what is missing.
+KINDS = {"chat": (chat, 38, 34), "story": (story_chat, 13, 14), "recall": (recall_chat, 13, 13), "json": (json_chat, 10, 9),
+         "tool": (tool_chat, 13, 11), "plain story": (plain_story, 4, 1), "plain sums": (plain_sums, 5, 9),
+         "plain copies": (plain_copies, 9, 3), "long chat": (long_chat, 2, 2), "drill": (drill, 0, 30)}
+
+
+def documents(seed, held=False, long_share=1, late=False):
     """An endless stream of documents, either all for training or all held out."""
     r = random.Random(seed)
     kinds = list(KINDS)
-    weights = [KINDS[k][1] * (long_share if k == "long chat" else 1) for k in kinds]
+    weights = [KINDS[k][2 if late else 1] * (long_share if k == "long chat" else 1) for k in kinds]
     while True:
         kind = r.choices(kinds, weights)[0]
         parts, keys = KINDS[kind][0](r)

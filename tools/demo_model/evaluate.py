@@ -7,7 +7,6 @@ import argparse
 import json
 import pathlib
 import random
-import re
 
 import gguf
 import numpy as np
@@ -112,11 +111,12 @@ def tool_items(r, count):
 
 
 def tool_parts(text):
-    m = re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", text)
+    """[(name, arguments)] of the calls, or None if the answer is anything else."""
+    blocks = text.split("\n<tool_call>\n")
     try:
-        call = json.loads(m.group(1))
-        return call["name"], call["arguments"]
-    except (AttributeError, ValueError, KeyError, TypeError):
+        calls = [json.loads(b.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")) for b in blocks]
+        return [(c["name"], c["arguments"]) for c in calls] if text.startswith("<tool_call>") else None
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -180,7 +180,7 @@ def main():
         got = demo.generate(chatml.prompt(None, tools, turns), 120)
         parts, wanted = tool_parts(got), tool_parts(want)
         valid += parts is not None
-        name_ok += parts is not None and parts[0] == wanted[0]
+        name_ok += parts is not None and parts[0][0] == wanted[0][0]
         exact += parts == wanted
     print(f"tool calls: valid {valid}, right tool {name_ok}, exact {exact} of {args.count}")
     for turns in SHOW:

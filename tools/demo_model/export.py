@@ -22,14 +22,16 @@ def check_template():
     template = env.from_string(chatml.TEMPLATE)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     turns = [("user", "Hi"), ("assistant", "Hello"), ("user", "Call f.")]
-    call = [("assistant", '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'), ("tool", '{"r": 2}')]
+    text = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+    call = [("assistant", text + "\n" + text), ("tool", '{"r": 2}'), ("tool", '{"r": 3}')]
     for system in (None, "Be kind."):
         for tools, more in ((None, []), ([tool], []), ([tool], call)):
             messages = [{"role": "system", "content": system}] if system else []
             messages += [{"role": r, "content": c} for r, c in turns]
             if more:
-                messages.append({"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]})
-                messages.append({"role": "tool", "content": more[1][1]})
+                made = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+                messages.append({"role": "assistant", "content": None, "tool_calls": [made, made]})
+                messages += [{"role": "tool", "content": c} for _, c in more[1:]]
             got = template.render(messages=messages, tools=tools, add_generation_prompt=True)
             want = chatml.prompt(system, tools, turns + more)
             assert got == want, f"template differs:\n{got}\n---\n{want}"

@@ -37,6 +37,13 @@ POEMS = {
 }
 NOTES = ["the {x} war", "the {x} cup", "{x} football", "the king of {x}", "the history of {x}", "the {x} theorem", "the laws of {x}",
          "{x} chemistry", "the president of {x}", "the price of {x}", "the city of {x}", "the {x} festival"]
+BEYOND = ["Who wrote [Hamlet|Faust|the Odyssey]?", "Who painted the [Mona Lisa|Sistine Chapel]?", "How do I cook [rice|soup|pasta]?", "Write [a|some] [Python|Java|C++|Rust] [function|program|code|script][| that sorts a list| for me].",
+          "Translate [this|hello|the text] into [German|French|Spanish].", "Who is the [president|king|queen|chancellor] of [France|Spain|Germany|the United States]?", "What is the [population|area|currency] of [France|Japan|Brazil|India]?",
+          "Who won the [world cup|election|race|game][| in 1998| in 2010| last year]?", "When did the [war|first world war|second world war] [end|begin]?", "How far is the [moon|sun|next star]?", "What is the square root of [2|10|144]?",
+          "Explain [quantum mechanics|relativity|photosynthesis|gravity|evolution|inflation].", "What is [the speed of light|dark matter|a black hole|DNA|bitcoin|the stock market]?", "Who was [Napoleon|Einstein|Newton|Mozart|Caesar|Shakespeare]?",
+          "Who invented the [telephone|wheel|light bulb|computer|radio]?", "How tall is [Mount Everest|the Eiffel Tower]?", "What is the [latest|newest] [news|phone|movie|version of Linux]?", "Summarize [this article|the book|the news].",
+          "[Book|Find] me a [flight|hotel|train].", "How do I [lose weight|learn guitar|fix my car|invest money|write a letter]?", "Solve [x^2 = 4|this equation|the integral of x].", "What is the [longest river|highest mountain|largest country|biggest city] in the world?",
+          "When was [Rome|Paris|Mozart|Newton|the computer] [built|born|invented]?", "What does [E = mc2|HTTP|SQL] mean?", "Which [movie|book|song|phone] [is best|should I buy]?", "How many people live [on Earth|in China|in London]?"]
 DONT_KNOW = "I am a small demo model, and I do not know that."
 POEM_ASK = "[Write|Tell me|Give me|Recite|Make|Can you write] [a poem|a short poem|a little poem|some verses] about {x}[.|]"
 
@@ -134,6 +141,9 @@ def poem(r):
 
 
 def unknown(r):
+    if r.random() < 0.6:
+        q = rough(r, say(r, r.choice(BEYOND)))
+        return q, DONT_KNOW, "unknown " + q
     x = r.choice([coin(r).title(), r.choice(w.CITIES), r.choice(list(w.CAPITALS)), r.choice(w.JOBS)])
     topic = r.choice(NOTES).replace("{x}", x)
     q = say(r, r.choice(["Who [won|invented|wrote|discovered|started|knows] {t}?", "When was {t}?", "[What happened in|Why is there|What do you think of] {t}?", "[Explain|Tell me about|Describe] {t}[.|]",

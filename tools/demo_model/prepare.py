@@ -83,23 +83,29 @@ def main():
     p.add_argument("--out", type=pathlib.Path, required=True)
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--vocab", type=int, default=4096)
-    p.add_argument("--short", type=int, nargs=2, default=(320, 40000), help="length and number of the short rows")
-    p.add_argument("--long", type=int, nargs=2, default=(2048, 800), help="the same of the long rows")
+    p.add_argument("--short", type=int, nargs=2, default=(320, 30000), help="length and number of the short rows")
+    p.add_argument("--long", type=int, nargs=2, default=(2048, 300), help="the same of the long rows")
+    p.add_argument("--late-from", type=int, default=20400, help="from which short row on the later mix of kinds is used")
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     tok = train_tokenizer(args.seed, args.vocab)
     tok.save(str(args.out / "tokenizer.json"))
     print("vocabulary", tok.get_vocab_size(), f"{time.time() - start:.0f} s", flush=True)
-    sets = {"held-out": (corpus.documents(args.seed + 1, held=True), 512, 128),
+    def train_short(length, count, late_from):
+        early = rows(tok, corpus.documents(args.seed + 3, long_share=0), length, min(count, late_from))
+        late = rows(tok, corpus.documents(args.seed + 5, long_share=0, late=True), length, max(0, count - late_from))
+        return [np.concatenate(x) for x in zip(early, late)]
+
+    sets = {"held-out": (corpus.documents(args.seed + 1, held=True, long_share=0), 512, 128),
             "held-out-long": (corpus.documents(args.seed + 2, held=True, long_share=20), 2048, 16),
-            "train-short": (corpus.documents(args.seed + 3), *args.short),
-            "train-long": (corpus.documents(args.seed + 4, long_share=20), *args.long)}
-    for name, (stream, length, count) in sets.items():
-        tokens, weights = rows(tok, stream, length, count)
+            "train-long": (corpus.documents(args.seed + 4, long_share=8, late=True), *args.long)}
+    made = {name: rows(tok, stream, length, count) for name, (stream, length, count) in sets.items()}
+    made["train-short"] = train_short(*args.short, args.late_from)
+    for name, (tokens, weights) in made.items():
         np.savez(args.out / f"{name}.npz", tokens=tokens, weights=weights)
         used = float((weights > 0).mean())
-        print(f"{name}: {count} rows of {length}, {used:.1%} filled, {float((weights == 1).mean()):.1%} to learn, {time.time() - start:.0f} s", flush=True)
+        print(f"{name}: {len(tokens)} rows of {tokens.shape[1] - 1}, {used:.1%} filled, {float((weights == 1).mean()):.1%} to learn, {time.time() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ MORALS = ["A friend in need is a friend indeed.", "It is good to share.", "Being
           "Patience brings what haste cannot.", "A kind word costs nothing.", "The truth is always the best way."]
 WEATHERS = ["The sun was shining", "It was raining", "Snow was falling", "The wind was blowing", "It was a warm morning", "It was a cold evening"]
 HIDES = ["under a [bush|stone|bench]", "behind a [tree|wall|door]", "in the [tall grass|old well|hollow tree]", "on top of the hill", "near the bridge"]
-FINDS = THINGS = w.THINGS
+THINGS = w.THINGS
 
 INTRO = ["Once upon a time there was {a_hero} [named|called] {n}. {N} lived {place}.", "There once was {a_hero} [named|called] {n} who lived {place}.",
          "Once upon a time, {place}, there lived {a_hero}. [His|Her] name was {n}.", "{N} was {a_hero}. {P} lived {place}."]
@@ -54,8 +54,8 @@ ASK = ["[Tell me|Can you tell me|Please tell me|Could you tell me|I want to hear
 ASK_ANY = ["[Tell me|Can you tell me|Please tell me|Write|I want to hear|Do you know] a [|short |little |nice |bedtime ]story[.|, please.|?|]", "Story, please.", "Tell me another story."]
 
 
-def story(r, hero=None, helper=None, name=None, plot=None):
-    """The text and what it is about."""
+def story(r, hero=None, helper=None, name=None, plot=None, chapters=1):
+    """The text and what it is about. Each further chapter is another plot of the same hero."""
     human = hero in ("girl", "boy") or (hero is None and r.random() < 0.3)
     if human:
         hero = hero or r.choice(["girl", "boy"])
@@ -71,10 +71,17 @@ def story(r, hero=None, helper=None, name=None, plot=None):
                   a_hero=a(f"{trait} {hero}"), a_h=a(helper), h=helper, t=t, t2=t2, f=r.choice([x for x in w.FOODS if x not in ("eggs", "beans", "noodles", "pancakes", "potatoes")]), colour=r.choice(w.COLOURS[:9]),
                   place=say(r, r.choice(PLACES)), hide=say(r, r.choice(HIDES)), fear=r.choice(FEARS), goal=r.choice(GOALS), skill=r.choice(SKILLS))
     intro = r.choice(INTRO).replace("[His|Her]", "Her" if she else "His")
+    def fill(sentences):
+        return " ".join(cap(say(r, s, **values)) for s in sentences)
+
     body = [intro] + ([r.choice(WEATHERS) + "."] if r.random() < 0.25 and plot not in ("rain", "moon") else []) + PLOTS[plot] + [r.choice(ENDS)]
     if r.random() < 0.25:
         body.append("The moral: " + r.choice(MORALS))
-    text = " ".join(cap(say(r, s, **values)) for s in body)
+    text = fill(body)
+    for other in r.sample([x for x in PLOTS if x != plot], chapters - 1):
+        m2, helper2 = r.choice([x for x in w.NAMES if x not in (name, m)]), r.choice([x for x in w.ANIMALS if x != hero])
+        values.update(m=m2, M=m2, h=helper2, a_h=a(helper2), t=r.choice(THINGS), hide=say(r, r.choice(HIDES)))
+        text += "\n\n" + r.choice(["But that is not all. ", "And there is more to tell. ", "That was not the end of it. "]) + fill(PLOTS[other] + [r.choice(ENDS)])
     return text, dict(hero=hero, helper=helper, name=name, m=m, plot=plot, thing=t, place=values["place"])
 
 
@@ -90,6 +97,12 @@ def plain(r):
 def asked(r):
     """A request in a chat, and a story that keeps to it."""
     x = r.random()
+    if x < 0.08:
+        text, about = story(r, chapters=r.choice([2, 2, 3]))
+        q = say(r, "[Tell me|Write|Please tell me] a long story[| about {x}][.|]", x=a(about["hero"]))
+        if a(about["hero"]) not in q and about["hero"] in ("girl", "boy"):
+            q = "Tell me a long story."
+        return rough(r, q), text, key(about)
     if x < 0.2:
         q = r.choice(ASK_ANY)
         text, about = story(r)
@@ -105,7 +118,7 @@ def asked(r):
         topic = f"[the|my] {hero}"
     elif x < 0.6:
         topic = f"{about['name']} the {hero}" if hero not in ("girl", "boy") else f"{about['name']}, a {hero}"
-    q = r.choice([x for x in ASK[:1]] * 2 + ASK[1:])
+    q = r.choice(ASK[:1] * 2 + ASK[1:])
     q = q.replace("[| about {topic}]", " about {topic}")
     q = say(r, q.replace("{topic}", topic))
     return rough(r, q), text, key(about)
@@ -115,7 +128,6 @@ def about_story(r):
     """A story in the context, then a question about it: reading, not remembering."""
     text, s = story(r)
     hero = s["hero"]
-    qs = [(f"[Who|Which animal] helped {s['name']}?", None)]
     qs = [("What is the name of the {h}?", f"The name of the {hero} is {s['name']}."), ("Who is {n}?", f"{s['name']} is {a(hero)}."),
           ("Who is {m}?", f"{s['m']} is {a(s['helper'])}."), ("Where did {n} live?", f"{s['name']} lived {s['place']}.")]
     q, ans = r.choice(qs)

@@ -93,8 +93,8 @@ def sequence(r):
         n = r.randint(1, 99)
         return rough(r, f"What number comes before {n}?"), f"{n - 1} comes before {n}.", f"pred {n}"
     if kind == 2:
-        a = r.randint(1, 30)
-        b = a + r.randint(3, 12)
+        a = r.choice([1, 1, r.randint(0, 60)])
+        b = a + r.choice([r.randint(3, 12), r.randint(3, 12), r.choice([9, 19, 29])])
         q = say(r, "[Count|Please count|Can you count] from {a} to {b}[.|]", a=a, b=b)
         return rough(r, q), ", ".join(map(str, range(a, b + 1))) + ".", f"count {a} {b}"
     if kind == 3:

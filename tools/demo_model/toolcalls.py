@@ -35,12 +35,17 @@ def json_object(r):
     rest = names[1:]
     who = value["name"]
     told = [FIELDS[f][1].replace("{v}", str(value[f])) for f in rest]
+    if rest[0] == "age" and r.random() < 0.35:
+        told[0] = f"is {value['age']}"
     x = r.random()
     if x < 0.45:
-        q = f"{r.choice(ASK).replace('{f}', _joined(names))} for {who}, who {_joined(told)}."
+        comma = r.choice([",", ",", ""])
+        q = f"{r.choice(ASK).replace('{f}', _joined(names))} for {who}{comma} who {_joined(told)}."
     elif x < 0.75:
         q = f"{who} {_joined(told)}. {r.choice(ASK).replace('{f}', _joined(names))}."
-    elif x < 0.87:
+    elif x < 0.83:
+        q = r.choice(["Write this as JSON", "Turn this into JSON", "Make JSON of this", "As JSON, please", "Convert to JSON"]) + f": {who} {_joined(told)}."
+    elif x < 0.91:
         q = r.choice(ASK).replace("{f}", _joined(names)) + ": " + ", ".join(str(value[f]) for f in names) + "."
     else:
         keep = r.sample(names, max(1, len(names) - 1))
@@ -67,7 +72,14 @@ def json_list(r):
 
 
 def json_more(r):
-    kind = r.randrange(4)
+    kind = r.randrange(6)
+    if kind >= 4:
+        people = [chats.a_name(r) for _ in range(r.randint(2, 4))]
+        if kind == 4:
+            return f"Give me a JSON object with the {r.choice(['list of names', 'names'])} {_joined(people)}.", dumps({"names": people}), "json " + dumps(people)
+        ages = [r.randint(3, 99) for _ in people]
+        value = [{"name": p, "age": n} for p, n in zip(people, ages)]
+        return "Write a JSON list of people with name and age: " + ", ".join(f"{p} is {n}" for p, n in zip(people, ages)) + ".", dumps(value), "json " + dumps(value)
     if kind == 0:
         x, y = r.randint(0, 99), r.randint(0, 99)
         value = {"a": x, "b": y}
@@ -168,26 +180,68 @@ def call_text(name, args):
     return "<tool_call>\n" + json.dumps({"name": name, "arguments": args}) + "\n</tool_call>"
 
 
+# Other names for the same things: what a tool and its parameters are called has to be read, not remembered.
+OTHER_TOOL = {"get_weather": ["weather", "get_current_weather", "current_weather", "lookup_weather"], "get_time": ["current_time", "get_current_time", "clock"],
+              "add": ["sum", "add_numbers", "plus"], "multiply": ["mul", "product", "times"], "set_timer": ["start_timer", "timer"], "send_message": ["send_sms", "message", "send_text"],
+              "play_music": ["play_song", "play"], "turn_on_light": ["light_on", "switch_light"], "search": ["find", "lookup", "search_documents", "web_search"],
+              "get_price": ["price", "lookup_price"], "translate": ["translate_word"], "book_table": ["reserve_table", "reserve"], "get_population": ["population"]}
+OTHER_PARAM = {"city": ["location", "place", "town", "city_name"], "a": ["x", "first", "left"], "b": ["y", "second", "right"], "minutes": ["duration", "time"], "to": ["recipient", "name", "person"],
+               "text": ["message", "body", "content"], "song": ["title", "name", "track"], "room": ["place", "location", "where"], "query": ["q", "text", "term", "topic"], "product": ["item", "name", "article"],
+               "restaurant": ["name", "place"], "people": ["guests", "seats", "count"], "word": ["text", "source"], "language": ["target", "to"]}
+
+
+def varied(r, entry):
+    """The tool under other names: (definition, requests, arguments, result, function name, parameter names)."""
+    definition, asks, draw_args, result = entry
+    f = definition["function"]
+    name, props = f["name"], f["parameters"]["properties"]
+    new = r.choice(OTHER_TOOL[name]) if name in OTHER_TOOL and r.random() < 0.4 else name
+    rename = {p: r.choice(OTHER_PARAM[p]) if p in OTHER_PARAM and r.random() < 0.4 else p for p in props}
+    if len(set(rename.values())) < len(rename):
+        rename = {p: p for p in props}
+    described = r.random() < 0.3
+    props = {rename[p]: dict(v, description=f"The {rename[p].replace('_', ' ')}") if described else v for p, v in props.items()}
+    parameters = {"type": "object", "properties": props}
+    if r.random() < 0.85:
+        parameters["required"] = list(props)
+    body = {"name": new, "description": f["description"], "parameters": parameters}
+    if r.random() < 0.15:
+        del body["description"]
+    return {"type": "function", "function": body}, asks, draw_args, result, new, rename
+
+
+def asked(r, asks, args):
+    q = say(r, r.choice(asks))
+    for k, v in args.items():
+        q = q.replace("{a_" + k + "}", a(str(v))).replace("{" + k + "}", str(v))
+    return q
+
+
 def tool_chat(r, plain_turn):
     """Tools in the system prompt; a request that needs one, or an ordinary turn that does not."""
     n = r.choice([1, 1, 1, 2, 2, 3])
-    chosen = [invented(r) if r.random() < 0.25 else t for t in r.sample(TOOLS, n)]
-    if len({t[0]["function"]["name"] for t in chosen}) < n:
+    chosen = [varied(r, invented(r) if r.random() < 0.25 else t) for t in r.sample(TOOLS, n)]
+    if len({t[4] for t in chosen}) < n:
         return tool_chat(r, plain_turn)
     turns, keys = [], []
-    if r.random() < 0.12:
+    if r.random() < 0.15:
         q, answer, key = plain_turn(r)
         turns += [("user", q), ("assistant", answer)]
         keys.append(key)
         if r.random() < 0.6:
             return [t[0] for t in chosen], turns, keys
     for _ in range(r.choice([1, 1, 1, 2])):
-        definition, asks, draw_args, result = r.choice(chosen)
-        name, args = definition["function"]["name"], draw_args(r)
-        q = say(r, r.choice(asks))
-        for k, v in args.items():
-            q = q.replace("{a_" + k + "}", a(str(v))).replace("{" + k + "}", str(v))
-        got, final = result(r, args)
-        turns += [("user", q), ("assistant", call_text(name, args)), ("tool", dumps(got, r)), ("assistant", final)]
-        keys.append("tool " + name + json.dumps(args))
+        _, asks, draw_args, result, name, rename = r.choice(chosen)
+        args = [draw_args(r)]
+        q = asked(r, asks, args[0])
+        if list(args[0]) == ["city"] and r.random() < 0.25:
+            # Two cities: two calls in one answer.
+            args.append(draw_args(r))
+            q = say(r, r.choice(asks[:2]), city=args[0]["city"] + " and " + args[1]["city"])
+        got = [result(r, x) for x in args]
+        calls = [call_text(name, {rename[k]: v for k, v in x.items()}) for x in args]
+        turns += [("user", q), ("assistant", "\n".join(calls))]
+        turns += [("tool", dumps(g, r)) for g, _ in got]
+        turns.append(("assistant", " ".join(final for _, final in got)))
+        keys += [f"tool {name} {json.dumps(x)}" for x in args]
     return [t[0] for t in chosen], turns, keys

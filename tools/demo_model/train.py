@@ -53,6 +53,23 @@ def schedule(step, steps, warm=60, decay=0.35):
     return min(1.0, (steps - step) / (decay * steps))
 
 
+class Threads:
+    """A fixed number of threads, or (0) one, and a second one while nothing else wants the second core."""
+
+    def __init__(self, count):
+        self.count, self.busy = count, 1.0
+        torch.set_num_threads(count or 1)
+
+    def adapt(self):
+        if self.count:
+            return
+        running = int(open("/proc/loadavg").read().split()[3].split("/")[0]) - 1  # less this one
+        self.busy = 0.85 * self.busy + 0.15 * min(running, 2)
+        want = 2 if self.busy < (0.3 if torch.get_num_threads() == 1 else 0.6) else 1
+        if want != torch.get_num_threads():
+            torch.set_num_threads(want)
+
+
 class Rows:
     def __init__(self, path, batch):
         data = np.load(path)
@@ -91,12 +108,12 @@ def main():
     p.add_argument("--micro", type=int, default=4096, help="tokens per forward pass")
     p.add_argument("--rate", type=float, default=0.02)
     p.add_argument("--embed-rate", type=float, default=0.003)
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--threads", type=int, default=2, help="0: one, and a second one while the machine is idle")
     p.add_argument("--compile", type=int, default=1)
     p.add_argument("--layers", type=int, default=Shape.layers)
     p.add_argument("--seed", type=int, default=7)
     args = p.parse_args()
-    torch.set_num_threads(args.threads)
+    threads = Threads(args.threads)
     torch.manual_seed(args.seed)
     shape = Shape(layers=args.layers)
     model = Llama(shape)
@@ -118,16 +135,20 @@ def main():
     saved = args.data / "checkpoint.pt"
     log = args.data / "training.csv"
     if saved.exists():
-        state = torch.load(saved)
+        state = torch.load(saved, weights_only=False)
         model.load_state_dict(state["model"])
         adam.load_state_dict(state["adam"])
         muon.state, step, tokens, spent = state["muon"], state["step"], state["tokens"], state["spent"]
+        # What was logged after the checkpoint happens again.
+        lines = log.read_text().splitlines(True)
+        log.write_text("".join(x for x in lines if not x[0].isdigit() or int(x.split(",")[0]) <= step))
         print("resumed at step", step, flush=True)
     else:
         log.write_text("step,tokens,seconds,loss,held_out_loss,rate,tokens_per_second\n")
     begin = time.time() - spent
     last, last_tokens, running = time.time(), tokens, []
     while step < args.steps:
+        threads.adapt()
         rows = long if step >= args.steps - args.long_steps else short
         index = step - (args.steps - args.long_steps) if rows is long else step
         length = rows.tokens.shape[1] - 1

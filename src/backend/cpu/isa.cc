@@ -3,10 +3,22 @@
 #include <algorithm>
 #include <array>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace ferrum {
 namespace {
 
 constexpr std::array<std::string_view, 3> kNames = {"baseline", "avx2", "avx512"};
+
+#if defined(__x86_64__)
+// Clang 14's __builtin_cpu_supports does not know this one. Its registers are AVX's.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -21,8 +33,7 @@ std::optional<CpuIsa> cpu_isa_from_name(std::string_view name) {
 bool cpu_isa_available(CpuIsa isa) {
 #if defined(__x86_64__)
   // The builtin asks cpuid and, through xgetbv, whether the system saves the wide registers.
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && __builtin_cpu_supports("f16c") != 0;
+  const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && has_f16c();
   switch (isa) {
     case CpuIsa::kBaseline: return true;
     case CpuIsa::kAvx2: return avx2;

@@ -1,0 +1,167 @@
+// Speed of Linear on backend "cpu" by weight type, beside what the machine's memory gives in the same run.
+//
+//   kernels_bench [--benchmark_filter=...] [--benchmark_format=json]
+//
+// memory/...       sums an array larger than the caches with plain vector loads: the bound for decoding
+// decode/TYPE/...  one token through matrices that together exceed the caches; bytes_per_second counts stored weights
+// prefill/TYPE/... T tokens through one matrix; items_per_second counts multiply-adds twice (operations)
+// attention/...    one decoded token against a context of C positions, F16 KV
+// The last part of a name is instruction set and threads; FERRUM's choice "auto" is what users get.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backend/registry.h"
+#include "base/thread_pool.h"
+#include "types/batch.h"
+
+namespace ferrum {
+namespace {
+
+constexpr int64_t kWidth = 4096;
+constexpr size_t kBeyondCaches = size_t{256} << 20;
+
+std::unique_ptr<Backend> make(const std::string& isa, int threads) {
+  return make_backend({.name = "cpu", .isa = isa, .threads = threads, .limits = {.max_tokens = 512}}).value();
+}
+
+// Bytes that are harmless in every type: all scales are small numbers.
+Buffer random_weights(size_t bytes) {
+  Buffer buffer = Buffer::host(bytes).value();
+  std::mt19937_64 random(1);
+  for (size_t i = 0; i + 8 <= bytes; i += 8) {
+    const uint64_t word = random() & 0x3f3f3f3f3f3f3f3f;
+    std::memcpy(static_cast<std::byte*>(buffer.data()) + i, &word, sizeof word);
+  }
+  return buffer;
+}
+
+void read_memory(benchmark::State& state, int threads) {
+  const Buffer buffer = random_weights(kBeyondCaches);
+  const auto* words = static_cast<const uint64_t*>(buffer.data());
+  constexpr int64_t kWordsPerPiece = int64_t{1} << 17;
+  ThreadPool pool(threads);
+  for (auto _ : state) {
+    pool.parallel_for(static_cast<int64_t>(kBeyondCaches / 8), kWordsPerPiece, [&](int64_t begin, int64_t end) {
+      uint64_t sums[16] = {};
+      for (int64_t i = begin; i < end; i += 16) {
+        for (int l = 0; l < 16; ++l) sums[l] += words[i + l];
+      }
+      for (uint64_t& sum : sums) benchmark::DoNotOptimize(sum);
+    });
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(kBeyondCaches));
+}
+
+void run_linear(benchmark::State& state, DType dtype, const std::string& isa, int threads, int64_t tokens) {
+  const auto backend = make(isa, threads);
+  const size_t matrix_bytes = bytes_of(dtype, kWidth * kWidth);
+  // Decoding meets each matrix once per token, from memory; for prefill one is enough.
+  const size_t matrices = tokens == 1 ? std::max<size_t>(1, kBeyondCaches / matrix_bytes) : 1;
+  const Buffer weights = random_weights(matrices * matrix_bytes);
+  std::vector<std::unique_ptr<Linear>> linears;
+  for (size_t i = 0; i < matrices; ++i) {
+    const ConstView matrix(static_cast<std::byte*>(weights.data()) + i * matrix_bytes, dtype, {kWidth, kWidth});
+    linears.push_back(backend->make_linear({{{.name = "w", .matrix = matrix, .bias = {}}}}).value());
+  }
+  std::vector<float> x(static_cast<size_t>(tokens * kWidth)), y(x.size());
+  std::mt19937 random(2);
+  std::normal_distribution<float> normal;
+  for (float& value : x) value = normal(random);
+  for (auto _ : state) {
+    for (const auto& linear : linears) {
+      linear->forward(backend->ops(), ConstView(x.data(), DType::kF32, {tokens, kWidth}),
+                      View(y.data(), DType::kF32, {tokens, kWidth}));
+    }
+    benchmark::DoNotOptimize(y.data());
+  }
+  const int64_t calls = state.iterations() * static_cast<int64_t>(matrices);
+  state.SetBytesProcessed(calls * static_cast<int64_t>(matrix_bytes));
+  state.SetItemsProcessed(calls * 2 * tokens * kWidth * kWidth);
+}
+
+// Llama-3-8B's heads: 32 query heads, 8 KV heads of 128.
+void run_attention(benchmark::State& state, const std::string& isa, int threads, int tokens, int context) {
+  constexpr int kHeads = 32, kKvHeads = 8, kHeadDim = 128, kBlock = 16;
+  const auto backend = make(isa, threads);
+  const int blocks = (context + kBlock - 1) / kBlock;
+  const size_t cache_bytes = static_cast<size_t>(blocks) * kKvHeads * kBlock * kHeadDim * 2;
+  Buffer k = random_weights(cache_bytes), v = random_weights(cache_bytes);
+  KvLayer kv{View(k.data(), DType::kF16, {blocks, kKvHeads, kBlock, kHeadDim}),
+             View(v.data(), DType::kF16, {blocks, kKvHeads, kBlock, kHeadDim})};
+  Batch batch;
+  batch.rows.push_back(
+      {.seq = 0, .q_begin = 0, .q_len = tokens, .kv_len = context, .logit_begin = 0, .logit_count = 0});
+  for (int t = 0; t < tokens; ++t) {
+    batch.positions.push_back(context - tokens + t);
+    batch.token_rows.push_back(0);
+  }
+  batch.tokens = batch.slots = batch.positions;
+  batch.cu_q = {0, tokens};
+  batch.kv_lens = {context};
+  batch.max_blocks = blocks;
+  for (int b = 0; b < blocks; ++b) batch.block_tables.push_back(b);
+  const DeviceBatch device = backend->upload(batch).value();
+  AttentionPlan plan;
+  plan.batch = &device;
+  plan.num_heads = kHeads;
+  plan.num_kv_heads = kKvHeads;
+  plan.head_dim = kHeadDim;
+  plan.scale = 0.088f;
+  std::vector<float> q(static_cast<size_t>(tokens) * kHeads * kHeadDim, 0.1f), out(q.size());
+  const int64_t width = int64_t{kHeads} * kHeadDim;
+  for (auto _ : state) {
+    backend->ops().attention(plan, ConstView(q.data(), DType::kF32, {tokens, width}), kv,
+                             View(out.data(), DType::kF32, {tokens, width}));
+    benchmark::DoNotOptimize(out.data());
+  }
+  const int64_t visible = int64_t{tokens} * context - int64_t{tokens} * (tokens - 1) / 2;
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(2 * cache_bytes));
+  state.SetItemsProcessed(state.iterations() * visible * 4 * width);
+}
+
+void register_all() {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const auto add = [](const std::string& name, auto body) {
+    benchmark::RegisterBenchmark(name.c_str(), body)->UseRealTime()->Unit(benchmark::kMillisecond);
+  };
+  for (int threads : {1, cores}) {
+    add("memory/" + std::to_string(threads), [=](benchmark::State& s) { read_memory(s, threads); });
+  }
+  for (std::string_view level : isa_choices()) {
+    if (!isa_available(level)) continue;
+    const std::string isa(level);
+    for (const DTypeInfo& type : all_dtypes()) {
+      if (!type.quantized && type.dtype != DType::kF32 && type.dtype != DType::kF16 && type.dtype != DType::kBF16) {
+        continue;
+      }
+      const std::string tail = std::string(type.name) + "/";
+      const std::string where = isa + "/" + std::to_string(cores);
+      add("decode/" + tail + where, [=](benchmark::State& s) { run_linear(s, type.dtype, isa, cores, 1); });
+      for (int64_t tokens : {4, 128}) {
+        add("prefill/" + tail + std::to_string(tokens) + "/" + where,
+            [=](benchmark::State& s) { run_linear(s, type.dtype, isa, cores, tokens); });
+      }
+    }
+    add("attention/1/4096/" + isa + "/" + std::to_string(cores),
+        [=](benchmark::State& s) { run_attention(s, isa, cores, 1, 4096); });
+    add("attention/128/512/" + isa + "/" + std::to_string(cores),
+        [=](benchmark::State& s) { run_attention(s, isa, cores, 128, 512); });
+  }
+}
+
+}  // namespace
+}  // namespace ferrum
+
+int main(int argc, char** argv) {
+  ferrum::register_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,290 @@
+// Attention of backend "cpu" against the reference, and its independence of how a prompt is cut and who is in the
+// batch.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "backend/test_support.h"
+
+namespace ferrum {
+namespace {
+
+using testing_support::available_isas;
+using testing_support::gamma;
+using testing_support::make_cpu;
+using testing_support::make_reference;
+using testing_support::Matrix;
+using testing_support::Random;
+using testing_support::random_stored;
+using testing_support::same_bits;
+using testing_support::Stored;
+
+struct Shape {
+  int heads, kv_heads, head_dim, block_size, window;
+  DType dtype;
+};
+
+void PrintTo(const Shape& s, std::ostream* out) {
+  *out << s.heads << "/" << s.kv_heads << " heads of " << s.head_dim << ", blocks of " << s.block_size << ", window "
+       << s.window << ", " << to_string(s.dtype);
+}
+
+// Sequences in one paged cache whose blocks are dealt out in random order.
+struct Paged {
+  Paged(Random& random, const Shape& s, const std::vector<int>& lengths)
+      : shape(s), k(cache(random, s, lengths)), v(cache(random, s, lengths)) {
+    std::vector<int32_t> free(static_cast<size_t>(blocks_for(s, lengths)));
+    std::iota(free.begin(), free.end(), 0);
+    std::shuffle(free.begin(), free.end(), random);
+    for (int length : lengths) {
+      tables.emplace_back();
+      for (int p = 0; p < length; p += s.block_size) {
+        tables.back().push_back(free.back());
+        free.pop_back();
+      }
+    }
+  }
+  static int64_t blocks_for(const Shape& s, const std::vector<int>& lengths) {
+    int64_t blocks = 3;
+    for (int length : lengths) blocks += (length + s.block_size - 1) / s.block_size;
+    return blocks;
+  }
+  static Stored cache(Random& random, const Shape& s, const std::vector<int>& lengths) {
+    return random_stored(random, s.dtype, blocks_for(s, lengths) * s.kv_heads * s.block_size, s.head_dim);
+  }
+  KvLayer layer() {
+    const int64_t blocks = k.rows / (shape.kv_heads * shape.block_size);
+    return {View(k.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim}),
+            View(v.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim})};
+  }
+  std::vector<float> at(const Stored& m, size_t sequence, int64_t position, int64_t kv_head) const {
+    const int64_t block = tables[sequence][static_cast<size_t>(position / shape.block_size)];
+    return m.values((block * shape.kv_heads + kv_head) * shape.block_size + position % shape.block_size);
+  }
+
+  Shape shape;
+  Stored k, v;
+  std::vector<std::vector<int32_t>> tables;
+};
+
+struct Token {
+  size_t sequence;
+  int position;
+};
+
+// Rows are runs of one sequence's tokens.
+Batch batch_of(const Paged& paged, const std::vector<Token>& tokens) {
+  Batch batch;
+  for (const auto& table : paged.tables) batch.max_blocks = std::max(batch.max_blocks, static_cast<int>(table.size()));
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    if (t == 0 || tokens[t].sequence != tokens[t - 1].sequence) {
+      batch.rows.push_back({.seq = tokens[t].sequence,
+                            .q_begin = static_cast<int>(t),
+                            .q_len = 0,
+                            .kv_len = 0,
+                            .logit_begin = 0,
+                            .logit_count = 0});
+      batch.cu_q.push_back(static_cast<int32_t>(t));
+      std::vector<int32_t> table = paged.tables[tokens[t].sequence];
+      table.resize(static_cast<size_t>(batch.max_blocks), 0);
+      batch.block_tables.insert(batch.block_tables.end(), table.begin(), table.end());
+      batch.kv_lens.push_back(0);
+    }
+    batch.rows.back().q_len += 1;
+    batch.rows.back().kv_len = batch.kv_lens.back() = tokens[t].position + 1;
+    batch.tokens.push_back(0);
+    batch.slots.push_back(0);
+    batch.positions.push_back(tokens[t].position);
+    batch.token_rows.push_back(static_cast<int32_t>(batch.rows.size()) - 1);
+  }
+  batch.cu_q.push_back(static_cast<int32_t>(tokens.size()));
+  return batch;
+}
+
+std::vector<float> attend(Backend& backend, Paged& paged, const std::vector<Token>& tokens, View q, float scale) {
+  const Batch batch = batch_of(paged, tokens);
+  const DeviceBatch device = backend.upload(batch).value();
+  AttentionPlan plan;
+  plan.batch = &device;
+  plan.num_heads = paged.shape.heads;
+  plan.num_kv_heads = paged.shape.kv_heads;
+  plan.head_dim = paged.shape.head_dim;
+  plan.block_size = paged.shape.block_size;
+  plan.sliding_window = paged.shape.window;
+  plan.scale = scale;
+  Matrix out(q.dim(0), q.dim(1));
+  std::fill(out.data.begin(), out.data.end(), NAN);
+  backend.ops().attention(plan, q, paged.layer(), out.view());
+  return out.data;
+}
+
+// How far one head's output may be from the reference.
+//
+// A score is a dot product of D products: D / 16 + 1 additions in a lane, 4 between lanes, a multiplication, and the
+// scale: off by at most e = gamma(D / 16 + 7) * scale * max_j sum |q k_j|. A weight exp(s - m) is then off by a factor
+// exp(2 e), by the rounding of s - m (u times the range R of the scores), and by 4 u of exp itself; being rescaled in
+// up to N = positions / 16 + 2 tiles adds N times (4 u + u, for the multiplication) and roundings of differences of
+// maxima that sum to at most u R. Numerator and denominator both carry this; summing P positions in N tiles adds at
+// most gamma(P + N) to the first and gamma(6 N) to the second, the division two roundings and the reference's result
+// one. All of it is relative to sum w_j |v_j|, which is at most max |v|.
+double tolerance(const Paged& paged, Token token, const float* q, int64_t kv_head, double scale) {
+  const int window = paged.shape.window;
+  const int64_t first = window > 0 ? std::max(0, token.position - window + 1) : 0;
+  const double positions = static_cast<double>(token.position - first + 1), tiles = positions / 16 + 2;
+  double largest_dot = 0, largest_v = 0;
+  for (int64_t p = first; p <= token.position; ++p) {
+    double dot = 0;
+    for (size_t d = 0; const float k : paged.at(paged.k, token.sequence, p, kv_head)) dot += std::abs(q[d++] * k);
+    largest_dot = std::max(largest_dot, scale * dot);
+    for (const float v : paged.at(paged.v, token.sequence, p, kv_head)) {
+      largest_v = std::max(largest_v, static_cast<double>(std::abs(v)));
+    }
+  }
+  const double u = 0x1p-24, range = 2 * largest_dot;
+  const double weight =
+      2 * gamma(paged.shape.head_dim / 16.0 + 7) * largest_dot + 2 * u * range + 4 * u + tiles * 5 * u;
+  return (std::expm1(2 * weight) + gamma(positions + tiles) + gamma(6 * tiles) + 3 * u) * largest_v;
+}
+
+class Attention : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(Attention, StaysWithinTheDerivedBoundOfTheReference) {
+  Random random(1);
+  const Shape shape = GetParam();
+  const std::vector<int> lengths = {1, 75, 16, 33};
+  Paged paged(random, shape, lengths);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  // A mixed batch: a prompt chunk, decoded tokens, a first token.
+  std::vector<Token> tokens;
+  for (int p = 20; p < 75; ++p) tokens.push_back({1, p});
+  tokens.push_back({3, 32});
+  tokens.push_back({0, 0});
+  for (int p = 0; p < 16; ++p) tokens.push_back({2, p});
+  Matrix q = Matrix::random(random, static_cast<int64_t>(tokens.size()), shape.heads * shape.head_dim, 24);
+  const std::vector<float> expected = attend(*make_reference(), paged, tokens, q.view(), scale);
+  std::vector<float> baseline;
+  for (const std::string& isa : available_isas()) {
+    const std::vector<float> out = attend(*make_cpu(isa), paged, tokens, q.view(), scale);
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      for (int h = 0; h < shape.heads; ++h) {
+        const float* query = q.row(static_cast<int64_t>(t)) + h * shape.head_dim;
+        const double allowed = tolerance(paged, tokens[t], query, h / (shape.heads / shape.kv_heads), scale);
+        for (int d = 0; d < shape.head_dim; ++d) {
+          const size_t i =
+              (t * static_cast<size_t>(shape.heads) + static_cast<size_t>(h)) * static_cast<size_t>(shape.head_dim) +
+              static_cast<size_t>(d);
+          ASSERT_NEAR(out[i], expected[i], allowed) << isa << ", token " << t << ", head " << h << ", element " << d;
+        }
+      }
+    }
+    if (baseline.empty()) baseline = out;
+    EXPECT_TRUE(same_bits(out, baseline)) << isa << " differs from " << available_isas()[0];
+  }
+}
+
+TEST_P(Attention, ATokenIsTheSameBitsAloneInAChunkOrInABatch) {
+  Random random(2);
+  const Shape shape = GetParam();
+  Paged paged(random, shape, {70, 50});
+  std::vector<Token> prompt;
+  for (int p = 0; p < 70; ++p) prompt.push_back({0, p});
+  const int64_t width = shape.heads * shape.head_dim;
+  Matrix q = Matrix::random(random, 120, width);
+  for (const std::string& isa : available_isas()) {
+    const auto backend = make_cpu(isa, 3);
+    const std::vector<float> whole = attend(*backend, paged, prompt, q.view().first_rows(70), 0.2f);
+    const auto expect_rows = [&](const std::vector<float>& out, size_t out_row, size_t row, size_t count,
+                                 const char* how) {
+      EXPECT_EQ(std::memcmp(&out[out_row * static_cast<size_t>(width)], &whole[row * static_cast<size_t>(width)],
+                            count * static_cast<size_t>(width) * sizeof(float)),
+                0)
+          << isa << ": " << how << " from position " << row;
+    };
+    for (size_t chunk : {1, 7, 16, 64}) {
+      for (size_t begin = 0; begin < 70; begin += chunk) {
+        const size_t n = std::min(chunk, 70 - begin);
+        View part = q.view();
+        part.data = q.row(static_cast<int64_t>(begin));
+        const std::vector<Token> tokens(prompt.begin() + static_cast<int64_t>(begin),
+                                        prompt.begin() + static_cast<int64_t>(begin + n));
+        expect_rows(attend(*backend, paged, tokens, part.first_rows(static_cast<int64_t>(n)), 0.2f), 0, begin, n,
+                    "chunk");
+      }
+    }
+    // Behind another sequence.
+    std::vector<Token> both;
+    for (int p = 0; p < 50; ++p) both.push_back({1, p});
+    both.insert(both.end(), prompt.begin(), prompt.end());
+    Matrix shifted(120, width);
+    std::copy(q.data.begin(), q.data.begin() + 70 * width, shifted.data.begin() + 50 * width);
+    expect_rows(attend(*backend, paged, both, shifted.view(), 0.2f), 50, 0, 70, "batch");
+  }
+}
+
+class WindowedAttention : public Attention {};
+
+TEST_P(WindowedAttention, AWindowHidesWhatLiesBeforeIt) {
+  const Shape shape = GetParam();
+  Random random(3);
+  Paged paged(random, shape, {75});
+  const std::vector<Token> token = {{0, 74}};
+  Matrix q = Matrix::random(random, 1, shape.heads * shape.head_dim);
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(make_reference());
+  for (const std::string& isa : available_isas()) backends.push_back(make_cpu(isa));
+  for (const auto& backend : backends) {
+    Paged poisoned = paged;
+    const std::vector<float> before = attend(*backend, poisoned, token, q.view(), 0.2f);
+    // NaN at all hidden positions of K and V; at one visible position afterwards.
+    const auto poison = [&](int64_t position) {
+      const KvLayer kv = poisoned.layer();
+      const int64_t block = poisoned.tables[0][static_cast<size_t>(position / shape.block_size)];
+      for (int64_t h = 0; h < shape.kv_heads; ++h) {
+        const int64_t row = (block * shape.kv_heads + h) * shape.block_size + position % shape.block_size;
+        const size_t bytes = bytes_of(shape.dtype, shape.head_dim);
+        std::memset(static_cast<std::byte*>(kv.k.data) + static_cast<size_t>(row) * bytes, 0xff, bytes);
+        std::memset(static_cast<std::byte*>(kv.v.data) + static_cast<size_t>(row) * bytes, 0xff, bytes);
+      }
+    };
+    for (int64_t p = 0; p < 75 - shape.window; ++p) poison(p);
+    EXPECT_TRUE(same_bits(attend(*backend, poisoned, token, q.view(), 0.2f), before)) << backend->describe();
+    poison(75 - shape.window);
+    for (const float y : attend(*backend, poisoned, token, q.view(), 0.2f)) {
+      ASSERT_TRUE(std::isnan(y)) << backend->describe() << " does not see the first position of the window";
+    }
+  }
+}
+
+constexpr Shape kUnlimited[] = {
+    {8, 4, 8, 16, 0, DType::kF16}, {4, 1, 64, 16, 0, DType::kBF16}, {24, 2, 20, 5, 0, DType::kF32}};
+constexpr Shape kWindowed[] = {{4, 4, 24, 16, 5, DType::kF32},
+                               {6, 2, 128, 16, 40, DType::kF16},
+                               {9, 1, 40, 8, 16, DType::kBF16},
+                               {2, 1, 16, 32, 17, DType::kF16},
+                               {3, 3, 33, 16, 1, DType::kF16}};
+INSTANTIATE_TEST_SUITE_P(Unlimited, Attention, ::testing::ValuesIn(kUnlimited));
+INSTANTIATE_TEST_SUITE_P(Windowed, Attention, ::testing::ValuesIn(kWindowed));
+INSTANTIATE_TEST_SUITE_P(Windowed, WindowedAttention, ::testing::ValuesIn(kWindowed));
+
+// Scores far apart and far from zero: the running maximum must keep exp from overflowing, whatever the order.
+TEST(AttentionExtremes, LargeScoresDoNotOverflow) {
+  Random random(4);
+  for (const float factor : {1.0f, -1.0f}) {
+    const Shape shape{2, 1, 16, 16, 0, DType::kF32};
+    Paged paged(random, shape, {64});
+    const std::vector<Token> token = {{0, 63}};
+    Matrix q = Matrix::random(random, 1, 32, 0, 300.0f * factor);
+    const std::vector<float> expected = attend(*make_reference(), paged, token, q.view(), 1.0f);
+    for (const std::string& isa : available_isas()) {
+      const std::vector<float> out = attend(*make_cpu(isa), paged, token, q.view(), 1.0f);
+      for (size_t i = 0; i < out.size(); ++i) {
+        ASSERT_NEAR(out[i], expected[i], tolerance(paged, token[0], q.row(0) + i / 16 * 16, 0, 1.0)) << isa;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ferrum

@@ -1,0 +1,24 @@
+// What the ops and the Linears of one cpu backend share.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "base/thread_pool.h"
+#include "ops/backend.h"
+
+namespace ferrum {
+
+struct CpuContext {
+  CpuContext(CpuIsa level, int threads, BackendLimits the_limits)
+      : isa(level), kernels(cpu_kernels(level)), limits(the_limits), pool(threads) {}
+
+  const CpuIsa isa;
+  const Kernels& kernels;
+  const BackendLimits limits;
+  ThreadPool pool;
+
+  // Scratch of Linear::forward, used by one of them at a time; grown when a Linear is made, never while one runs.
+  Buffer activations;  // ActBlock [max_tokens, blocks of the widest quantised Linear]
+  Buffer rows;         // f32 [threads, in_features of the widest Linear that dequantises rows]
+};
+
+}  // namespace ferrum

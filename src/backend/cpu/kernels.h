@@ -1,0 +1,81 @@
+// The table of compute kernels that each instruction-set level provides, on raw pointers and for one thread: cpu_ops.cc
+// and cpu_linear.cc cut the work and hand the pieces to the thread pool.
+//
+// Every level gives the same bits. All float sums are made in 16 logical lanes with one multiply and one add per term
+// (no fused multiply-add), in an order that depends on neither the level, the number of tokens nor the thread; sums
+// over 8-bit products are exact integers. docs/backends.md has the whole argument.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/cpu/isa.h"
+#include "tensor/dtype.h"
+#include "types/model_spec.h"
+
+namespace ferrum {
+
+inline constexpr int kActElements = 256;
+
+// 256 activations for integer dot products: x[i] ~ d[i / 32] * q[i] with |q| <= 127. The sums serve formats whose
+// values have an offset: sum32[g] = d * (sum of q over group g of 32), sum16 likewise over groups of 16. Rows are
+// padded with zeros to whole blocks.
+struct alignas(64) ActBlock {
+  int8_t q[256];
+  float d[8];
+  float sum32[8];
+  float sum16[16];
+};
+static_assert(sizeof(ActBlock) == 384);
+
+// Rows of one weight matrix times some tokens: y[t * y_stride + r] = bias[r] + weights[r] . x[t].
+struct DotTask {
+  const std::byte* weights = nullptr;  // first row
+  size_t row_bytes = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;      // elements of a row
+  const void* x = nullptr;  // first token: ActBlock for quantised weights, float for F32, F16, BF16
+  int64_t x_stride = 0;     // from token to token, in ActBlocks or floats
+  int64_t tokens = 0;
+  const float* bias = nullptr;  // [rows] or null
+  float* y = nullptr;
+  int64_t y_stride = 0;
+};
+
+// Heads that share one KV head, for one token. Element 0 of position p of this KV head lies at
+// cache + table[p / block_size] * block_stride + (p % block_size) * head_dim.
+struct AttentionTask {
+  const float* q = nullptr;  // [heads, head_dim]
+  float* out = nullptr;      // [heads, head_dim]
+  int heads = 0;
+  int head_dim = 0;
+  const std::byte* k = nullptr;
+  const std::byte* v = nullptr;
+  DType dtype = DType::kF16;  // F16, BF16 or F32
+  int64_t block_stride = 0;   // elements
+  int block_size = 0;
+  const int32_t* table = nullptr;
+  int64_t first = 0, last = 0;  // visible positions, both included
+  float scale = 1.0f;
+};
+
+struct Kernels {
+  using Dot = void (*)(const DotTask&);
+
+  // By weight type; null where rows have to be dequantised to F32 first (F64 and integers).
+  Dot dot[32] = {};
+  // ceil(n / 256) blocks. A group of 32 with a NaN or infinity gets d = NaN, one below 1e-30 everywhere becomes zero.
+  void (*quantize)(const float* x, int64_t n, ActBlock* blocks) = nullptr;
+  void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* y) = nullptr;
+  void (*add)(float* x, const float* delta, int64_t n) = nullptr;
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y) = nullptr;
+  void (*rotate)(float* head, const float* cos_sin, int rope_dim, RopeLayout layout) = nullptr;
+  void (*store_kv)(DType dtype, const float* x, int64_t n, void* cache) = nullptr;
+  void (*attention)(const AttentionTask&) = nullptr;
+  void (*exp)(const float* x, int64_t n, float* y) = nullptr;  // for tests: what silu and softmax use
+};
+
+// The level must be available.
+const Kernels& cpu_kernels(CpuIsa isa);
+
+}  // namespace ferrum

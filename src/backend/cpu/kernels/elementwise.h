@@ -1,0 +1,141 @@
+// Kernels along one row: quantising activations, norms, SiLU, rotation, storing K and V.
+//
+// Loops here are plain where the compiler can vectorise them without changing a bit: each output depends on its own
+// inputs only, or the partial sums are spelled out.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/exp.h"
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+FERRUM_INLINE uint32_t bits_of(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+FERRUM_INLINE float float_of(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// Group g of 32 elements of a block; the rounding is that of quantize_activations in quant/quantize.h.
+FERRUM_INLINE void quantize_group(const float* x, int g, ActBlock& out) {
+  int32_t largest = 0;  // of the magnitudes' bit patterns, whose order is that of the numbers, with NaN above all
+  for (int i = 0; i < 32; ++i) {
+    const auto magnitude = static_cast<int32_t>(bits_of(x[i]) & 0x7fffffffu);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const float max = float_of(static_cast<uint32_t>(largest));
+  const bool finite = largest < 0x7f800000;
+  const bool zero_group = max < 1e-30f;
+  const float factor = finite && !zero_group ? 127.0f / max : 0.0f;
+  const float d = !finite ? __builtin_nanf("") : zero_group ? 0.0f : max / 127.0f;
+  int8_t* q = out.q + 32 * g;
+  for (int i = 0; i < 32; ++i) {
+    // Adding 1.5 * 2^23 rounds to an integer, half to even, and leaves it in the low bits of the sum.
+    const float scaled = finite ? x[i] * factor : 0.0f;
+    q[i] = static_cast<int8_t>(bits_of(scaled + 12582912.0f) & 0xffu);
+  }
+  int first = 0, second = 0;
+  for (int i = 0; i < 16; ++i) first += q[i];
+  for (int i = 16; i < 32; ++i) second += q[i];
+  out.d[g] = d;
+  out.sum32[g] = d * static_cast<float>(first + second);
+  out.sum16[2 * g] = d * static_cast<float>(first);
+  out.sum16[2 * g + 1] = d * static_cast<float>(second);
+}
+
+static void quantize(const float* x, int64_t n, ActBlock* blocks) {
+  for (int64_t at = 0; at < n; at += 256, ++blocks) {
+    float padded[256];
+    const float* source = x + at;
+    if (n - at < 256) {
+      std::memset(padded, 0, sizeof padded);
+      std::memcpy(padded, source, static_cast<size_t>(n - at) * sizeof(float));
+      source = padded;
+    }
+    for (int g = 0; g < 8; ++g) quantize_group(source + 32 * g, g, *blocks);
+  }
+}
+
+// The squares are added in double: sixteen sums, then in order.
+static void rms_norm(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  double lanes[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int l = 0; l < 16; ++l) lanes[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
+  }
+  for (int l = 0; i < n; ++i, ++l) lanes[l] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double total = 0;
+  for (double lane : lanes) total += lane;
+  const auto factor =
+      static_cast<float>(1.0 / __builtin_sqrt(total / static_cast<double>(n) + static_cast<double>(eps)));
+  for (int64_t j = 0; j < n; ++j) y[j] = x[j] * factor * weight[j];
+}
+
+static void add_row(float* x, const float* delta, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += delta[i];
+}
+
+FERRUM_INLINE F32 silu(F32 x) { return div(x, add(set1(1.0f), exp(sub(zero(), x)))); }
+
+static void silu_mul(const float* gate, const float* up, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, mul(silu(load(gate + i)), load(up + i)));
+  if (i < n) {
+    float last[16];
+    store(last, mul(silu(load_some<PlainF32>(gate + i, n - i)), load_some<PlainF32>(up + i, n - i)));
+    std::memcpy(y + i, last, static_cast<size_t>(n - i) * sizeof(float));
+  }
+}
+
+static void exp_row(const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += 16) {
+    const int64_t some = n - i < 16 ? n - i : 16;
+    float out[16];
+    store(out, exp(load_some<PlainF32>(x + i, some)));
+    std::memcpy(y + i, out, static_cast<size_t>(some) * sizeof(float));
+  }
+}
+
+static void rotate(float* head, const float* cos_sin, int rope_dim, RopeLayout layout) {
+  const int half = rope_dim / 2;
+  const float* cosines = cos_sin;
+  const float* sines = cos_sin + half;
+  const int step = layout == RopeLayout::kInterleaved ? 2 : 1;
+  const int apart = layout == RopeLayout::kInterleaved ? 1 : half;
+  for (int i = 0; i < half; ++i) {
+    const float a = head[step * i], b = head[step * i + apart];
+    head[step * i] = a * cosines[i] - b * sines[i];
+    head[step * i + apart] = a * sines[i] + b * cosines[i];
+  }
+}
+
+static void store_kv(DType dtype, const float* x, int64_t n, void* cache) {
+  if (dtype == DType::kF32) {
+    std::memcpy(cache, x, static_cast<size_t>(n) * sizeof(float));
+    return;
+  }
+  auto* out = static_cast<std::byte*>(cache);
+  for (int64_t i = 0; i < n; i += 16) {
+    const int64_t some = n - i < 16 ? n - i : 16;
+    uint16_t half[16];
+    const F32 values = load_some<PlainF32>(x + i, some);
+    if (dtype == DType::kF16) {
+      store_f16(half, values);
+    } else {
+      float f[16];
+      store(f, values);
+      for (int l = 0; l < 16; ++l) {
+        const uint32_t bits = bits_of(f[l]);
+        const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+        half[l] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+      }
+    }
+    std::memcpy(out + 2 * i, half, static_cast<size_t>(some) * 2);
+  }
+}
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -1,0 +1,11 @@
+#define FERRUM_ISA_NAMESPACE cpu_avx2
+#include "backend/cpu/kernels/vec_avx2.h"
+// The vectors come first: everything else is written in them.
+#include "backend/cpu/kernels/table.h"
+
+namespace ferrum {
+
+extern const Kernels kKernels_avx2;
+constinit const Kernels kKernels_avx2 = cpu_avx2::make_kernels();
+
+}  // namespace ferrum

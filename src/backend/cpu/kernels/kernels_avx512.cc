@@ -1,0 +1,11 @@
+#define FERRUM_ISA_NAMESPACE cpu_avx512
+#include "backend/cpu/kernels/vec_avx512.h"
+// The vectors come first: everything else is written in them.
+#include "backend/cpu/kernels/table.h"
+
+namespace ferrum {
+
+extern const Kernels kKernels_avx512;
+constinit const Kernels kKernels_avx512 = cpu_avx512::make_kernels();
+
+}  // namespace ferrum

@@ -1,0 +1,250 @@
+// The 64-byte vectors that the kernels are written in, for any machine: four 16-byte compiler vectors, with SSE2 where
+// the target has it and plain loops elsewhere. vec_avx2.h and vec_avx512.h provide the same names on wider registers
+// and give the same bits.
+//
+// F32 is 16 floats, I32 16 integers, Bytes 64 bytes. "Lane l" of a dot product collects bytes 4l .. 4l + 3.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tensor/float16.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define FERRUM_INLINE static inline __attribute__((always_inline))
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+constexpr int kTokenTile = 4;  // tokens that share one unpacking of a weight block
+
+typedef float F32x4 __attribute__((vector_size(16)));
+typedef int32_t I32x4 __attribute__((vector_size(16)));
+typedef uint8_t U8x16 __attribute__((vector_size(16)));
+typedef uint16_t U16x8 __attribute__((vector_size(16)));
+
+struct F32 {
+  F32x4 v[4];
+};
+struct I32 {
+  I32x4 v[4];
+};
+struct Bytes {
+  U8x16 v[4];
+};
+using SignedBytes = Bytes;
+
+template <typename Vector>
+FERRUM_INLINE Vector load_vector(const void* p) {
+  Vector v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+FERRUM_INLINE F32x4 splat(float x) { return F32x4{x, x, x, x}; }
+
+FERRUM_INLINE F32 set1(float x) { return {{splat(x), splat(x), splat(x), splat(x)}}; }
+FERRUM_INLINE F32 zero() { return set1(0.0f); }
+FERRUM_INLINE F32 load(const float* p) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = load_vector<F32x4>(p + 4 * i);
+  return r;
+}
+// Lanes 0-7 from memory, the others zero.
+FERRUM_INLINE F32 load8(const float* p) {
+  return {{load_vector<F32x4>(p), load_vector<F32x4>(p + 4), splat(0.0f), splat(0.0f)}};
+}
+// Lane l is p[l / 2].
+FERRUM_INLINE F32 load8_twice(const float* p) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = F32x4{p[2 * i], p[2 * i], p[2 * i + 1], p[2 * i + 1]};
+  return r;
+}
+FERRUM_INLINE F32 load_f16(const void* p) {
+  const auto* bytes = static_cast<const std::byte*>(p);
+  F32 r;
+  for (int i = 0; i < 4; ++i) {
+    uint16_t h[4];
+    std::memcpy(h, bytes + 8 * i, sizeof h);
+    // Shifted into a float's place, the exponent is off by 112: a multiplication corrects it, exactly, also for
+    // subnormals. Infinity and NaN come out as 2^16 and more and get their exponent back.
+    const I32x4 wide = {h[0], h[1], h[2], h[3]};
+    const I32x4 shifted = (wide & 0x7fff) << 13;
+    const F32x4 scaled = reinterpret_cast<F32x4>(shifted) * 0x1p112f;
+    const I32x4 special = (scaled >= 65536.0f) & 0x7f800000;
+    r.v[i] = reinterpret_cast<F32x4>(reinterpret_cast<I32x4>(scaled) | special | ((wide & 0x8000) << 16));
+  }
+  return r;
+}
+FERRUM_INLINE F32 load_bf16(const void* p) {
+  const auto* bytes = static_cast<const std::byte*>(p);
+  F32 r;
+  for (int i = 0; i < 4; ++i) {
+    uint16_t b[4];
+    std::memcpy(b, bytes + 8 * i, sizeof b);
+    const I32x4 wide = {b[0], b[1], b[2], b[3]};
+    r.v[i] = reinterpret_cast<F32x4>(wide << 16);
+  }
+  return r;
+}
+FERRUM_INLINE void store(float* p, F32 a) { std::memcpy(p, a.v, sizeof a.v); }
+FERRUM_INLINE void store_f16(void* p, F32 a) {
+  uint16_t h[16];
+  for (int i = 0; i < 16; ++i) h[i] = f32_to_f16(a.v[i / 4][i % 4]);
+  std::memcpy(p, h, sizeof h);
+}
+
+#define FERRUM_LANEWISE(name, expression) \
+  FERRUM_INLINE F32 name(F32 a, F32 b) {  \
+    F32 r;                                \
+    for (int i = 0; i < 4; ++i) {         \
+      const F32x4 x = a.v[i], y = b.v[i]; \
+      r.v[i] = expression;                \
+    }                                     \
+    return r;                             \
+  }
+FERRUM_LANEWISE(add, x + y)
+FERRUM_LANEWISE(sub, x - y)
+FERRUM_LANEWISE(mul, x* y)
+FERRUM_LANEWISE(div, x / y)
+// The second operand where they are equal or one is NaN.
+FERRUM_LANEWISE(greater, x > y ? x : y)
+FERRUM_LANEWISE(lesser, x < y ? x : y)
+#undef FERRUM_LANEWISE
+
+FERRUM_INLINE F32 to_float(I32 a) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = __builtin_convertvector(a.v[i], F32x4);
+  return r;
+}
+// 2^n for integral n in [-126, 127]; anything for NaN.
+FERRUM_INLINE F32 power_of_two(F32 n) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) {
+    // Adding 1.5 * 2^23 leaves n in the low bits of the sum, without a conversion that NaN makes undefined.
+    const I32x4 bits = reinterpret_cast<I32x4>(n.v[i] + 12582912.0f) - 0x4b400000;
+    r.v[i] = reinterpret_cast<F32x4>((bits + 127) << 23);
+  }
+  return r;
+}
+// Adds lanes l and l + 8, then l and l + 4, l and l + 2, and the last two.
+FERRUM_INLINE float sum(F32 a) {
+  const F32x4 four = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+// Group scales for chunk kChunk of 64 elements: lane l is p[2 kChunk + l / 8] ...
+template <int kChunk>
+FERRUM_INLINE F32 spread2(F32 p) {
+  const float a = p.v[kChunk / 2][2 * kChunk % 4], b = p.v[kChunk / 2][2 * kChunk % 4 + 1];
+  return {{splat(a), splat(a), splat(b), splat(b)}};
+}
+// ... or p[4 kChunk + l / 4].
+template <int kChunk>
+FERRUM_INLINE F32 spread4(F32 p) {
+  const F32x4 x = p.v[kChunk];
+  return {{splat(x[0]), splat(x[1]), splat(x[2]), splat(x[3])}};
+}
+// Sixteen signed bytes, the first in the low bits of `low`.
+FERRUM_INLINE F32 bytes_to_float(uint64_t low, uint64_t high) {
+  const uint64_t halves[2] = {low, high};
+  int8_t b[16];
+  std::memcpy(b, halves, sizeof b);
+  F32 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = b[i];
+  return r;
+}
+// Lanes 0-7 are the f16 at p, p + kStride, ...; the others zero.
+template <size_t kStride>
+FERRUM_INLINE F32 gather8_f16(const std::byte* p) {
+  uint16_t h[16] = {};
+  for (size_t i = 0; i < 8; ++i) std::memcpy(&h[i], p + i * kStride, sizeof h[i]);
+  return load_f16(h);
+}
+
+FERRUM_INLINE Bytes load32x2(const void* p, const void* q) {
+  const auto* a = static_cast<const std::byte*>(p);
+  const auto* b = static_cast<const std::byte*>(q);
+  return {{load_vector<U8x16>(a), load_vector<U8x16>(a + 16), load_vector<U8x16>(b), load_vector<U8x16>(b + 16)}};
+}
+FERRUM_INLINE Bytes load64(const void* p) { return load32x2(p, static_cast<const std::byte*>(p) + 32); }
+FERRUM_INLINE Bytes load32_twice(const void* p) { return load32x2(p, p); }
+FERRUM_INLINE Bytes fill(uint8_t x) {
+  Bytes r;
+  for (int i = 0; i < 4; ++i) r.v[i] = U8x16{} + x;
+  return r;
+}
+
+#define FERRUM_BYTEWISE(name, operation)                          \
+  FERRUM_INLINE Bytes name(Bytes a, Bytes b) {                    \
+    Bytes r;                                                      \
+    for (int i = 0; i < 4; ++i) r.v[i] = a.v[i] operation b.v[i]; \
+    return r;                                                     \
+  }
+FERRUM_BYTEWISE(both, &)
+FERRUM_BYTEWISE(either, |)
+FERRUM_BYTEWISE(minus, -)
+#undef FERRUM_BYTEWISE
+
+// Shifts are those of 16-bit words: the caller masks what crosses into the neighbour byte.
+template <int kBits>
+FERRUM_INLINE Bytes shift_left(Bytes a) {
+  Bytes r;
+  for (int i = 0; i < 4; ++i) r.v[i] = reinterpret_cast<U8x16>(reinterpret_cast<U16x8>(a.v[i]) << kBits);
+  return r;
+}
+// The first 32 bytes right by kLow, the others by kHigh.
+template <int kLow, int kHigh>
+FERRUM_INLINE Bytes shift_halves(Bytes a) {
+  Bytes r;
+  for (int i = 0; i < 2; ++i) r.v[i] = reinterpret_cast<U8x16>(reinterpret_cast<U16x8>(a.v[i]) >> kLow);
+  for (int i = 2; i < 4; ++i) r.v[i] = reinterpret_cast<U8x16>(reinterpret_cast<U16x8>(a.v[i]) >> kHigh);
+  return r;
+}
+// Low nibbles of p[0..16), their high nibbles, then the same of q.
+FERRUM_INLINE Bytes nibbles16x2(const void* p, const void* q) {
+  const auto a = load_vector<U8x16>(p), b = load_vector<U8x16>(q);
+  return {{a & 0x0f, a >> 4, b & 0x0f, b >> 4}};
+}
+// x where bit i of `bits` is set, for byte i; else 0.
+FERRUM_INLINE Bytes where_bit(uint64_t bits, uint8_t x) {
+  Bytes r;
+  for (int i = 0; i < 64; ++i) r.v[i / 16][i % 16] = (bits >> i & 1) != 0 ? x : 0;
+  return r;
+}
+// table[index] for indices below 16.
+FERRUM_INLINE Bytes lookup(const int8_t* table, Bytes index) {
+  Bytes r;
+  for (int i = 0; i < 64; ++i) r.v[i / 16][i % 16] = static_cast<uint8_t>(table[index.v[i / 16][i % 16]]);
+  return r;
+}
+
+// Sums of four products of signed bytes.
+FERRUM_INLINE I32x4 dot16(U8x16 w, U8x16 x) {
+#if defined(__SSE2__)
+  const auto wv = reinterpret_cast<__m128i>(w), xv = reinterpret_cast<__m128i>(x);
+  const __m128i low =
+      _mm_madd_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(wv, wv), 8), _mm_srai_epi16(_mm_unpacklo_epi8(xv, xv), 8));
+  const __m128i high =
+      _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(wv, wv), 8), _mm_srai_epi16(_mm_unpackhi_epi8(xv, xv), 8));
+  const __m128 a = _mm_castsi128_ps(low), b = _mm_castsi128_ps(high);
+  return reinterpret_cast<I32x4>(_mm_castps_si128(_mm_shuffle_ps(a, b, 0x88))) +
+         reinterpret_cast<I32x4>(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
+#else
+  I32x4 r = {};
+  for (int i = 0; i < 16; ++i) r[i / 4] += static_cast<int8_t>(w[i]) * static_cast<int8_t>(x[i]);
+  return r;
+#endif
+}
+// Weights up to 127, or signed ones as with_sign() prepares them; x from -127 to 127. The sums are exact.
+FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) {
+  I32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = dot16(w.v[i], x.v[i]);
+  return r;
+}
+FERRUM_INLINE SignedBytes with_sign(Bytes w) { return w; }
+FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) { return dot_unsigned(w, x); }
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE

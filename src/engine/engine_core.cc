@@ -1,0 +1,209 @@
+#include "engine/engine_core.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/log.h"
+#include "sched/batch_builder.h"
+
+namespace ferrum {
+
+EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
+                       std::shared_ptr<const Tokenizer> tokenizer)
+    : options_(options),
+      runner_(std::move(runner)),
+      tokenizer_(std::move(tokenizer)),
+      kv_(options.num_blocks, options.block_size),
+      scheduler_(options.scheduler, kv_) {}
+
+EngineCore::~EngineCore() { shut_down(); }
+
+Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
+  FERRUM_CHECK(sink != nullptr, "a request without an event sink");
+  FERRUM_RETURN_IF_ERROR(check_request(request, options_.requests));
+  const int length = final_length(request, options_.requests);
+  const RequestId id = ++last_id_;
+  const NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
+  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length);
+  {
+    std::lock_guard lock(mutex_);
+    if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
+    FERRUM_RETURN_IF_ERROR(scheduler_.submit(entry));
+    sequences_.emplace(id, std::move(sequence));
+  }
+  work_.notify_one();
+  return id;
+}
+
+void EngineCore::cancel(RequestId request) {
+  {
+    std::lock_guard lock(mutex_);
+    const bool known = sequences_.count(request) != 0;
+    if (!known || std::find(cancels_.begin(), cancels_.end(), request) != cancels_.end()) return;
+    cancels_.push_back(request);
+  }
+  work_.notify_one();
+}
+
+void EngineCore::start() {
+  FERRUM_CHECK(!thread_.joinable(), "the engine runs already");
+  thread_ = std::thread([this] { thread_main(); });
+}
+
+void EngineCore::thread_main() {
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock,
+                 [&] { return stopping_ || !cancels_.empty() || scheduler_.running() + scheduler_.waiting() > 0; });
+      if (stopping_) return;
+    }
+    run_step();
+  }
+}
+
+void EngineCore::drain() {
+  std::unique_lock lock(mutex_);
+  draining_ = true;
+  if (thread_.joinable()) {
+    idle_.wait(lock, [&] { return sequences_.empty(); });
+    return;
+  }
+  lock.unlock();
+  while (run_step()) {
+  }
+}
+
+Result<bool> EngineCore::step() {
+  if (thread_.joinable()) return invalid_argument("step() of an engine that runs on its own thread");
+  return run_step();
+}
+
+bool EngineCore::run_step() {
+  Step step = begin_step();
+  if (!step.plan && step.touched.empty()) return false;
+  if (step.plan) run(step);
+  deliver(step);
+  forget_finished(step);
+  return true;
+}
+
+EngineCore::Step EngineCore::begin_step() {
+  std::lock_guard lock(mutex_);
+  Step step;
+  apply_cancels(step);
+  step.plan = scheduler_.plan();
+  if (!step.plan) return step;
+  step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
+  for (const PlannedRow& row : step.plan->rows) {
+    Sequence* sequence = sequences_.at(row.seq).get();
+    sequence->note_scheduled();
+    step.rows.push_back(sequence);
+    step.touched.push_back(sequence);
+  }
+  stats_.preemptions += step.plan->preempted.size();
+  return step;
+}
+
+void EngineCore::apply_cancels(Step& step) {
+  for (const RequestId id : cancels_) {
+    const auto it = sequences_.find(id);
+    if (it == sequences_.end()) continue;  // finished in the meantime
+    scheduler_.remove(id);
+    it->second->finish(FinishReason::kCancelled);
+    step.touched.push_back(it->second.get());
+  }
+  cancels_.clear();
+}
+
+// The transaction: all rows count, or none does.
+void EngineCore::run(Step& step) {
+  const Result<ConstView> logits = runner_->run(step.batch);
+  if (!logits.is_ok()) return fail(step, logits.status());
+  std::vector<RowOutcome> outcomes;
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const Row& row = step.batch.rows[i];
+    ConstView rows = *logits;
+    rows.data = rows.row<const float>(row.logit_begin);
+    rows.shape[0] = row.logit_count;
+    outcomes.push_back(step.rows[i]->consume(step.plan->rows[i], rows, scratch_));
+  }
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const PlannedRow& row = step.plan->rows[i];
+    const int prompt = step.rows[i]->prompt_tokens();
+    stats_.prompt_tokens += static_cast<uint64_t>(std::clamp(prompt - row.begin, 0, row.count));
+    stats_.generated_tokens += static_cast<uint64_t>(outcomes[i].new_tokens);
+  }
+  ++stats_.steps;
+  scheduler_.commit(std::move(*step.plan), outcomes);
+}
+
+void EngineCore::fail(Step& step, const Status& why) {
+  spdlog::error("a step of {} rows failed: {}", step.rows.size(), why.message());
+  std::lock_guard lock(mutex_);
+  scheduler_.rollback(std::move(*step.plan));
+  for (Sequence* sequence : step.rows) {
+    scheduler_.remove(sequence->id());
+    sequence->finish(FinishReason::kError, why.with_context("the forward pass failed"));
+  }
+}
+
+// Without the lock: a sink may cancel.
+void EngineCore::deliver(const Step& step) {
+  for (Sequence* sequence : step.touched) deliver_to(*sequence);
+}
+
+void EngineCore::deliver_to(Sequence& sequence) {
+  std::optional<Event> event = sequence.take_event();
+  if (!event) return;
+  try {
+    sequence.sink()(std::move(*event));
+  } catch (const std::exception& e) {
+    spdlog::error("the event sink of request {} threw, so it is cancelled: {}", sequence.id(), e.what());
+    cancel(sequence.id());
+  }
+}
+
+void EngineCore::forget_finished(const Step& step) {
+  std::vector<std::unique_ptr<Sequence>> finished;  // destroyed without the lock: sinks own things of others
+  std::lock_guard lock(mutex_);
+  for (const Sequence* sequence : step.touched) {
+    if (!sequence->finished()) continue;
+    const auto it = sequences_.find(sequence->id());
+    finished.push_back(std::move(it->second));
+    sequences_.erase(it);
+    ++stats_.requests_finished;
+  }
+  if (sequences_.empty()) idle_.notify_all();
+}
+
+void EngineCore::shut_down() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  for (const auto& [id, sequence] : sequences_) {
+    sequence->finish(FinishReason::kCancelled);
+    deliver_to(*sequence);
+  }
+}
+
+EngineStats EngineCore::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.running = scheduler_.running();
+  stats.waiting = scheduler_.waiting();
+  stats.kv_blocks_total = kv_.num_blocks();
+  stats.kv_blocks_used = kv_.used_blocks();
+  return stats;
+}
+
+std::vector<std::string> EngineCore::violations() const {
+  std::lock_guard lock(mutex_);
+  return scheduler_.violations();
+}
+
+}  // namespace ferrum

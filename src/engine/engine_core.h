@@ -1,0 +1,89 @@
+// The step loop: requests in, events out, over any StepRunner. Knows no model, file or backend.
+//
+// Threads and locks as docs/engine.md says: mutex_ guards what is named below; a Sequence belongs to the thread that
+// runs the steps once it is in sequences_.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/request_check.h"
+#include "engine/sequence.h"
+#include "engine/step_runner.h"
+#include "sched/scheduler.h"
+
+namespace ferrum {
+
+struct CoreOptions {
+  SchedulerLimits scheduler;
+  RequestLimits requests;
+  int num_blocks = 0;
+  int block_size = 16;
+};
+
+class EngineCore {
+ public:
+  EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
+             std::shared_ptr<const Tokenizer> tokenizer);
+  ~EngineCore();
+  EngineCore(const EngineCore&) = delete;
+  EngineCore& operator=(const EngineCore&) = delete;
+
+  // As in Engine.
+  Result<RequestId> submit(Request request, EventSink sink);
+  void cancel(RequestId request);
+  void start();
+  void drain();
+  Result<bool> step();
+  EngineStats stats() const;
+
+  // Broken invariants of scheduler and allocator; for tests, while no step runs.
+  std::vector<std::string> violations() const;
+
+ private:
+  struct Step {
+    std::optional<StepPlan> plan;
+    Batch batch;
+    std::vector<Sequence*> rows;     // of the plan
+    std::vector<Sequence*> touched;  // may have events
+  };
+
+  void thread_main();
+  bool run_step();
+  Step begin_step();
+  void apply_cancels(Step& step);
+  void run(Step& step);
+  void fail(Step& step, const Status& why);
+  void deliver(const Step& step);
+  void forget_finished(const Step& step);
+  void deliver_to(Sequence& sequence);
+  void shut_down();
+
+  const CoreOptions options_;
+  const std::unique_ptr<StepRunner> runner_;  // step thread
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  SamplerScratch scratch_;  // step thread
+  std::atomic<RequestId> last_id_{0};
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;  // something to do, or stop
+  std::condition_variable idle_;  // no request is left
+  // Guarded by mutex_:
+  BlockAllocator kv_;
+  Scheduler scheduler_;
+  std::unordered_map<RequestId, std::unique_ptr<Sequence>> sequences_;  // until their last event is delivered
+  std::vector<RequestId> cancels_;
+  bool draining_ = false;
+  bool stopping_ = false;
+  EngineStats stats_;
+
+  std::thread thread_;
+};
+
+}  // namespace ferrum

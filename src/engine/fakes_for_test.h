@@ -1,0 +1,126 @@
+// A model and a tokenizer of a few lines, for tests of the engine: deterministic, without files, and strict about KV.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <thread>
+
+#include "engine/step_runner.h"
+#include "text/tokenizer.h"
+
+namespace ferrum {
+
+inline constexpr int kFakeVocab = 40;
+inline constexpr TokenId kFakeEnd = 0;      // the model's end token
+inline constexpr TokenId kFakePoison = 39;  // once it is in the text, logits become NaN ten positions later
+
+// Pieces of one to three letters of {a, b, c}, and one character in two tokens: stop strings and UTF-8 fall across
+// tokens.
+class FakeTokenizer : public Tokenizer {
+ public:
+  Result<std::vector<TokenId>> encode(std::string_view, const EncodeOptions&) const override {
+    return unsupported("the fake tokenizer only decodes");
+  }
+  std::string piece(TokenId token, bool with_special) const override {
+    if (token == kFakeEnd) return with_special ? "<end>" : "";
+    if (token == 1) return "\xc3";
+    if (token == 2) return "\xa4";
+    std::string text;
+    for (int rest = token, n = token % 3; n >= 0; --n, rest /= 3) text += "abc"[rest % 3];
+    return text;
+  }
+  std::string decode(std::span<const TokenId> tokens, bool with_special) const override {
+    std::string text;
+    for (const TokenId t : tokens) text += piece(t, with_special);
+    return text;
+  }
+  int vocab_size() const override { return kFakeVocab; }
+  bool is_special(TokenId token) const override { return token == kFakeEnd; }
+  bool is_end(TokenId token) const override { return token == kFakeEnd; }
+  std::optional<TokenId> bos() const override { return std::nullopt; }
+  std::optional<TokenId> eos() const override { return kFakeEnd; }
+  bool adds_bos() const override { return false; }
+  std::optional<TokenId> find(std::string_view) const override { return std::nullopt; }
+};
+
+// Logits are a hash of all tokens up to the position. The hash of a prefix is what this model keeps in its "KV cache",
+// at the slots and through the block tables of the batch: a wrong slot, table, length or a block in two hands gives
+// other tokens. Can be told to fail at a step, and to take time.
+class FakeRunner : public StepRunner {
+ public:
+  FakeRunner(int num_blocks, int block_size)
+      : block_size_(block_size), memory_(static_cast<size_t>(num_blocks * block_size)) {}
+
+  int fail_at_step = -1;
+  std::chrono::microseconds delay{0};
+
+  Result<ConstView> run(const Batch& batch) override {
+    if (delay.count() > 0) std::this_thread::sleep_for(delay);
+    for (int t = 0; t < batch.num_tokens(); ++t) store(batch, t);
+    if (steps_++ == fail_at_step) return internal_error("the fake device fell over");
+    logits_.resize(static_cast<size_t>(batch.num_logits()) * kFakeVocab);
+    for (int i = 0; i < batch.num_logits(); ++i) fill(cell(batch, batch.logit_rows[static_cast<size_t>(i)], 0), i);
+    return ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab});
+  }
+
+ private:
+  struct Cell {
+    uint64_t hash = 0;
+    int poison = 0;  // tokens since the poison, if there was one
+  };
+
+  static uint64_t mix(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+  }
+  // The cell of the token `back` positions before token t of the batch, found as attention finds it.
+  const Cell& cell(const Batch& b, int t, int back) const {
+    const int p = b.positions[static_cast<size_t>(t)] - back;
+    const int table = b.token_rows[static_cast<size_t>(t)] * b.max_blocks;
+    const BlockId block = b.block_tables[static_cast<size_t>(table + p / block_size_)];
+    return memory_[static_cast<size_t>(block * block_size_ + p % block_size_)];
+  }
+  void store(const Batch& b, int t) {
+    const TokenId token = b.tokens[static_cast<size_t>(t)];
+    const Cell before = b.positions[static_cast<size_t>(t)] == 0 ? Cell{} : cell(b, t, 1);
+    Cell& now = memory_[static_cast<size_t>(b.slots[static_cast<size_t>(t)])];
+    now.hash = mix(before.hash + static_cast<uint64_t>(token) * 0x9e3779b97f4a7c15u + 1);
+    now.poison = token == kFakePoison ? 1 : before.poison > 0 ? before.poison + 1 : 0;
+  }
+  void fill(const Cell& c, int row) {
+    for (int i = 0; i < kFakeVocab; ++i) {
+      float& logit = logits_[static_cast<size_t>(row * kFakeVocab + i)];
+      logit = static_cast<float>(mix(c.hash + static_cast<uint64_t>(i) + 7) % 1000) / 200.0f;
+      if (i == kFakePoison) logit = -std::numeric_limits<float>::infinity();
+      if (c.poison > 10) logit = std::nanf("");
+    }
+  }
+
+  const int block_size_;
+  std::vector<Cell> memory_;
+  std::vector<float> logits_;
+  int steps_ = 0;
+};
+
+// Everything one request was told.
+struct Heard {
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<PositionLogprobs> logprobs, prompt_logprobs;
+  int events = 0;
+  Event last;
+
+  void operator()(Event e) {
+    ++events;
+    text += e.text;
+    tokens.insert(tokens.end(), e.tokens.begin(), e.tokens.end());
+    logprobs.insert(logprobs.end(), e.logprobs.begin(), e.logprobs.end());
+    prompt_logprobs.insert(prompt_logprobs.end(), e.prompt_logprobs.begin(), e.prompt_logprobs.end());
+    last = std::move(e);
+  }
+};
+
+}  // namespace ferrum

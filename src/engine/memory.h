@@ -1,0 +1,17 @@
+// How much memory this process may still take.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ferrum {
+
+// Bytes: the system's MemAvailable, or less where a cgroup (v1 or v2) of this process leaves less; the page cache
+// counts as free. nullopt where the system does not say. `root` is a directory in place of "/", for tests.
+std::optional<int64_t> available_memory(const std::string& root = "");
+
+// "1.5 GiB", for messages.
+std::string format_bytes(int64_t bytes);
+
+}  // namespace ferrum

@@ -1,0 +1,23 @@
+// A model on a backend, as the engine's step loop sees it.
+#pragma once
+
+#include <memory>
+
+#include "engine/step_runner.h"
+#include "runner/runner.h"
+
+namespace ferrum {
+
+class ModelStepRunner final : public StepRunner {
+ public:
+  explicit ModelStepRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+  Result<ConstView> run(const Batch& batch) override {
+    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_->run(batch));
+    return output.logits;
+  }
+
+ private:
+  std::unique_ptr<Runner> runner_;
+};
+
+}  // namespace ferrum

@@ -1,0 +1,127 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <random>
+
+namespace ferrum {
+namespace {
+
+uint64_t random_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+double seconds(Sequence::Clock::time_point from, Sequence::Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+std::span<const float> row_of(ConstView logits, int row) {
+  return {logits.row<const float>(row), static_cast<size_t>(logits.cols())};
+}
+
+}  // namespace
+
+Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_ptr<const Tokenizer> tokenizer,
+                   int final_length)
+    : id_(id),
+      sampling_(std::move(request.sampling)),
+      stop_(std::move(request.stop)),
+      wants_prompt_logprobs_(request.prompt_logprobs),
+      sink_(std::move(sink)),
+      tokenizer_(std::move(tokenizer)),
+      prompt_tokens_(static_cast<int>(request.prompt.size())),
+      final_length_(final_length),
+      tokens_(std::move(request.prompt)),
+      sampler_(sampling_, sampling_.seed ? *sampling_.seed : random_seed()),
+      stream_(tokenizer_, request.with_special, request.continues_text),
+      matcher_(stop_.stop, stop_.include_stop),
+      submitted_(Clock::now()) {}
+
+void Sequence::note_scheduled() {
+  if (scheduled_ == Clock::time_point{}) scheduled_ = Clock::now();
+}
+
+RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch) {
+  if (Status scored = score_prompt(row, logits, scratch); !scored.is_ok()) {
+    finish(FinishReason::kError, std::move(scored));
+    return {0, true};
+  }
+  if (!row.samples) return {};
+  if (first_token_ == Clock::time_point{}) first_token_ = Clock::now();
+  if (static_cast<int>(tokens_.size()) >= final_length_) {  // max_tokens 0: only the prompt was wanted
+    finish(FinishReason::kLength);
+    return {0, true};
+  }
+  Result<Sampled> sampled = sampler_.sample({row_of(logits, row.logit_count - 1), tokens_}, scratch);
+  if (!sampled.is_ok()) {
+    finish(FinishReason::kError, std::move(sampled).status());
+    return {0, true};
+  }
+  accept(std::move(sampled).value());
+  return {1, finished()};
+}
+
+// Logits at position p tell how likely the token at p + 1 was.
+Status Sequence::score_prompt(const PlannedRow& row, ConstView logits, SamplerScratch& scratch) {
+  if (!wants_prompt_logprobs_) return Status::ok();
+  const int first = row.begin + row.count - row.logit_count;
+  for (int i = 0; i < row.logit_count && first + i + 1 < prompt_tokens_; ++i) {
+    const TokenId next = tokens_[static_cast<size_t>(first + i + 1)];
+    FERRUM_ASSIGN_OR_RETURN(PositionLogprobs scored, score_token(row_of(logits, i), next, sampling_.logprobs, scratch));
+    prompt_logprobs_.push_back(std::move(scored));
+  }
+  return Status::ok();
+}
+
+void Sequence::accept(Sampled sampled) {
+  ++completion_tokens_;
+  if (is_stop_token(sampled.token)) return finish(FinishReason::kStop);
+  tokens_.push_back(sampled.token);
+  event_.tokens.push_back(sampled.token);
+  if (sampled.logprobs) event_.logprobs.push_back(std::move(*sampled.logprobs));
+  event_.text += matcher_.push(stream_.push(sampled.token));
+  has_event_ = true;
+  if (matcher_.matched()) {
+    finish(FinishReason::kStop);
+  } else if (static_cast<int>(tokens_.size()) >= final_length_) {
+    finish(FinishReason::kLength);
+  }
+}
+
+bool Sequence::is_stop_token(TokenId token) const {
+  if (!stop_.ignore_eos && tokenizer_->is_end(token)) return true;
+  return std::find(stop_.stop_token_ids.begin(), stop_.stop_token_ids.end(), token) != stop_.stop_token_ids.end();
+}
+
+void Sequence::finish(FinishReason reason, Status error) {
+  if (finished()) return;
+  if (!matcher_.matched()) event_.text += matcher_.push(stream_.finish());
+  if (!matcher_.matched()) event_.text += matcher_.finish();
+  has_event_ = true;
+  event_.finished = true;
+  event_.reason = reason;
+  event_.stop_match = matcher_.match();
+  event_.error = std::move(error);
+
+  const Clock::time_point now = Clock::now(), never{};
+  Usage& usage = event_.usage;
+  usage.prompt_tokens = prompt_tokens_;
+  usage.completion_tokens = completion_tokens_;
+  usage.seed = sampler_.seed();
+  usage.queued_seconds = seconds(submitted_, scheduled_ == never ? now : scheduled_);
+  if (scheduled_ != never) usage.prefill_seconds = seconds(scheduled_, first_token_ == never ? now : first_token_);
+  if (first_token_ != never) usage.decode_seconds = seconds(first_token_, now);
+}
+
+std::optional<Event> Sequence::take_event() {
+  if (!has_event_) return std::nullopt;
+  has_event_ = false;
+  event_.request = id_;
+  event_.prompt_logprobs = std::exchange(prompt_logprobs_, {});
+  const bool was_last = event_.finished;
+  Event event = std::exchange(event_, {});
+  event_.finished = was_last;
+  return event;
+}
+
+}  // namespace ferrum

@@ -1,0 +1,70 @@
+// One request in the engine: its tokens, its sampler, its text, and the event that is being put together for it.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/stop_matcher.h"
+#include "runner/sampler.h"
+#include "sched/scheduler.h"
+#include "tensor/view.h"
+#include "text/tokenizer.h"
+
+namespace ferrum {
+
+// Used by the thread that runs the steps; the engine's mutex is not needed. Made by the one that submits.
+class Sequence {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A checked request; final_length tokens at most, prompt included.
+  Sequence(RequestId id, Request request, EventSink sink, std::shared_ptr<const Tokenizer> tokenizer, int final_length);
+
+  RequestId id() const { return id_; }
+  const EventSink& sink() const { return sink_; }
+  std::span<const TokenId> tokens() const { return tokens_; }  // prompt, then generated
+  int prompt_tokens() const { return prompt_tokens_; }
+  bool finished() const { return event_.finished; }
+
+  // The sequence has a row in the step that begins now.
+  void note_scheduled();
+  // The step ran. logits: f32 [row.logit_count, vocab], those of the row's last positions. Scores prompt tokens,
+  // samples the next one where the row ends at the last known token, and decides whether that was the end.
+  RowOutcome consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  // Ends it for a reason from outside.
+  void finish(FinishReason reason, Status error = {});
+
+  // What happened since the last call; nullopt if nothing did. After a finished event there are no more.
+  std::optional<Event> take_event();
+
+ private:
+  Status score_prompt(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  void accept(Sampled sampled);
+  bool is_stop_token(TokenId token) const;
+  int generated() const { return static_cast<int>(tokens_.size()) - prompt_tokens_; }
+
+  const RequestId id_;
+  const SamplingParams sampling_;
+  const StopParams stop_;
+  const bool wants_prompt_logprobs_;
+  const EventSink sink_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const int prompt_tokens_;
+  const int final_length_;
+
+  std::vector<TokenId> tokens_;
+  Sampler sampler_;
+  TextStream stream_;
+  StopMatcher matcher_;
+  std::vector<PositionLogprobs> prompt_logprobs_;  // until the first event takes them
+  Event event_;
+  bool has_event_ = false;
+  int completion_tokens_ = 0;                              // sampled, an end token included
+  Clock::time_point submitted_, scheduled_, first_token_;  // epoch = not yet
+};
+
+}  // namespace ferrum
