@@ -29,6 +29,7 @@ struct ModelCapabilities {
   std::optional<int64_t> estimated_weight_bytes;  // exact for a checkpoint that was read
   std::vector<std::string> supported_dtypes = {"fp16", "fp32"};
   bool graph_safe_moe = false;
+  std::vector<std::string> weight_types;  // of the matrices, most bytes first ("Q4_K", ...); not in the document
 
   // Bytes of K and V of one token over all layers, in 16-bit elements; nullopt if a factor is unknown or it overflows.
   std::optional<int64_t> kv_bytes_per_token() const;
@@ -61,7 +62,16 @@ struct HardwareCapabilities {
   bool graph_support = false;
   CompiledKernelFeatures compiled_features;
 
+  // The cpu and reference backends of this build.
+  static HardwareCapabilities host_cpu(std::string_view backend);
   static HardwareCapabilities rtx4090_cuda(const CompiledKernelFeatures& features);
+};
+
+// What the cpu backend finds on this machine and in this build.
+struct CpuHost {
+  std::vector<std::string> isa = {"baseline"};  // levels it can run, slowest first (config/cpu_profile.h)
+  int64_t cores = 1;                            // threads that compute well
+  int64_t free_memory = 0;                      // bytes that weights and KV cache can take together
 };
 
 // {8, 9} of "8.9", {9, 0} of "9"; nullopt for anything else.
@@ -86,6 +96,11 @@ struct WorkloadProfile {
   // One sequence, except on an accelerator, where its memory says how many.
   static WorkloadProfile serving_default_for_hardware(const HardwareCapabilities& hardware);
   static WorkloadProfile m3_qwen3_30b_a3b_int4();
+  // Serving from a CPU: its weights are read once per step, so sequences beside the first are cheap until the cores are
+  // busy. Four per core, at most what serving_default would take from an accelerator with this much memory.
+  static WorkloadProfile cpu_serving(const CpuHost& host);
+  // One conversation at a terminal.
+  static WorkloadProfile single_user();
 };
 
 nlohmann::ordered_json to_json(const ModelCapabilities& model);
