@@ -93,6 +93,14 @@ HardwareCapabilities HardwareCapabilities::rtx4090_cuda(const CompiledKernelFeat
   return h;
 }
 
+HardwareCapabilities HardwareCapabilities::host_cpu(std::string_view backend) {
+  HardwareCapabilities h;
+  h.backend = backend;
+  h.supported_dtypes = {"fp32"};
+  h.supported_kv_dtypes = {"fp16", "bf16", "fp32"};
+  return h;
+}
+
 std::optional<std::pair<int, int>> parse_compute_capability(std::string_view text) {
   const size_t dot = text.find('.');
   const auto major = parse_number(text.substr(0, dot));
@@ -114,6 +122,20 @@ WorkloadProfile WorkloadProfile::serving_default_for_hardware(const HardwareCapa
   if (backend == "cuda" || backend == "metal") {
     w.target_concurrency = hardware.vram_bytes ? vram_default_max_sequences(*hardware.vram_bytes) : 4;
   }
+  return w;
+}
+
+WorkloadProfile WorkloadProfile::cpu_serving(const CpuHost& host) {
+  WorkloadProfile w;
+  w.target_concurrency = std::min(std::max<int64_t>(4 * host.cores, 4), vram_default_max_sequences(host.free_memory));
+  w.priority = WorkloadPriority::kThroughput;
+  return w;
+}
+
+WorkloadProfile WorkloadProfile::single_user() {
+  WorkloadProfile w;
+  w.serving_mode = "chat";
+  w.priority = WorkloadPriority::kLatency;
   return w;
 }
 

@@ -31,6 +31,58 @@ Q4kVariant auto_q4k(bool has_dp4a, int compute_capability) {
   return has_dp4a ? Q4kVariant::kHwDp4a : Q4kVariant::kMwv;
 }
 
+namespace {
+
+template <typename Variant>
+struct Switch {
+  std::string_view key;
+  Variant variant;
+};
+
+// The one switch that is on.
+template <typename Variant>
+Status choose(const Settings& settings, std::initializer_list<Switch<Variant>> switches,
+              std::optional<Variant>& variant, std::optional<std::string_view>& key) {
+  for (const Switch<Variant>& s : switches) {
+    if (!settings.get_bool(s.key).value_or(false)) continue;
+    if (key) {
+      return invalid_argument(std::string(s.key) + ": contradicts " + std::string(*key) +
+                              ": one type of weights has one kernel; unset one of " + settings.describe(*key) +
+                              " and " + settings.describe(s.key));
+    }
+    variant = s.variant;
+    key = s.key;
+  }
+  return Status::ok();
+}
+
+}  // namespace
+
+Result<GpuProfileOverrides> gpu_overrides(const Settings& settings) {
+  GpuProfileOverrides o;
+  FERRUM_RETURN_IF_ERROR(choose<Q4kVariant>(settings,
+                                            {{"FERRUM_WIDE_Q4K_DISABLE", Q4kVariant::kLegacy},
+                                             {"FERRUM_WIDE_Q4K", Q4kVariant::kWide},
+                                             {"FERRUM_VECTORIZED_Q4K", Q4kVariant::kVectorized},
+                                             {"FERRUM_HW_DP4A_Q4K", Q4kVariant::kHwDp4a},
+                                             {"FERRUM_DP4A_Q4K", Q4kVariant::kMwvDp4a},
+                                             {"FERRUM_MWV_Q4K", Q4kVariant::kMwv}},
+                                            o.q4k, o.q4k_key));
+  FERRUM_RETURN_IF_ERROR(choose<Q6kVariant>(settings,
+                                            {{"FERRUM_HW_DP4A_Q6K", Q6kVariant::kHwDp4a},
+                                             {"FERRUM_DP4A_Q6K", Q6kVariant::kDp4a},
+                                             {"FERRUM_MWV_Q6K", Q6kVariant::kMwv}},
+                                            o.q6k, o.q6k_key));
+  o.mwv_warps = settings.get_int("FERRUM_MWV_WARPS");
+  o.batched_prefill = settings.get_bool("FERRUM_BATCHED_PREFILL");
+  o.hgemm_decode = settings.get_bool("FERRUM_HGEMM_DECODE");
+  o.fused_gate_up = settings.get_bool("FERRUM_FUSED_GATE_UP");
+  o.fp8_prefill = settings.get_bool("FERRUM_FP8_PREFILL");
+  o.fp8_decode = settings.get_bool("FERRUM_FP8_DECODE");
+  o.w4a16_interleaved = settings.get_bool("FERRUM_W4A16_INTERLEAVED");
+  return o;
+}
+
 GpuProfile resolve_gpu_profile(const GpuFacts& facts, const GpuProfileOverrides& overrides) {
   const int device = facts.compute_major * 10 + facts.compute_minor;
   const bool has_dp4a = device >= 75;

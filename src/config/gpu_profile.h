@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "config/settings.h"
 
 namespace ferrum {
 
@@ -30,11 +31,11 @@ struct GpuFacts {
   int64_t sm_count = 8;
 };
 
-// What experiments may force; nullopt = the device decides. At most one variant per type can be asked for, and
-// `Settings` refuses two, so these are already single values.
+// What experiments may force; nullopt = the device decides.
 struct GpuProfileOverrides {
   std::optional<Q4kVariant> q4k;
   std::optional<Q6kVariant> q6k;
+  std::optional<std::string_view> q4k_key, q6k_key;  // the settings that say so
   std::optional<int64_t> mwv_warps;
   std::optional<bool> batched_prefill;
   std::optional<bool> hgemm_decode;
@@ -61,6 +62,10 @@ struct GpuProfile {
 // Integer dot products (DP4A) from sm_75 on; Blackwell (sm_120 and later) keeps float32 activations for Q4_K because
 // int8 activations lose massive-activation channels there.
 Q4kVariant auto_q4k(bool has_dp4a, int compute_capability);
+
+// The overrides that are set. kInvalidArgument where two variants of one type are asked for, naming both with their
+// sources.
+Result<GpuProfileOverrides> gpu_overrides(const Settings& settings);
 
 GpuProfile resolve_gpu_profile(const GpuFacts& facts, const GpuProfileOverrides& overrides);
 

@@ -1,50 +1,32 @@
 #include "config/resolver.h"
 
 #include <algorithm>
-#include <limits>
 
+#include "config/kv_default.h"
 #include "config/parse.h"
+#include "config/recorder.h"
+#include "config/resolver_machine.h"
 
 namespace ferrum {
 namespace {
 
-// A value on its way to becoming a decision.
-template <typename T>
-struct Chosen {
-  T value{};
-  Source source = Source::kDefault;
-  std::optional<std::string> key;
-};
-using Flag = Chosen<bool>;
-using Count = Chosen<int64_t>;
+constexpr double kDefaultKvFraction = 0.5;
+constexpr int64_t kHostBatchedTokens = 512;
+constexpr int64_t kMaxBatchedTokens = 65'536;  // of the setting, too
 
-struct Candidate {
-  const char* value;
-  const char* reason_against;  // said when another one was selected
-};
-
-Status invalid_override(std::string_view key, std::string_view reason) {
-  return invalid_argument(std::string(key) + ": invalid override: " + std::string(reason));
-}
-
-Status unsupported_combination(std::string_view selection, std::string_view reason) {
-  return invalid_argument(std::string(selection) + ": unsupported combination: " + std::string(reason));
-}
-
-int64_t saturating_mul(int64_t a, int64_t b) {
-  int64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<int64_t>::max() : product;
-}
-
-int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
-
+// The choices of the Rust engine whose rules these are, then those of this machine (resolver_machine.h).
 class Resolver {
  public:
   explicit Resolver(const ResolverInput& input)
-      : in_(input), features_(input.hardware.compiled_features), cuda_(is_backend("cuda")) {}
+      : in_(input),
+        features_(input.hardware.compiled_features),
+        cuda_(is_backend("cuda")),
+        record_(input.settings) {}
 
   Result<RunConfig> run() {
-    choose();
+    FERRUM_RETURN_IF_ERROR(check_parts(in_.settings, in_.parts));
+    choose_paths();
+    FERRUM_RETURN_IF_ERROR(choose_capacity());
     FERRUM_RETURN_IF_ERROR(validate_attention());
     FERRUM_RETURN_IF_ERROR(validate_moe());
     FERRUM_RETURN_IF_ERROR(validate_memory());
@@ -56,43 +38,52 @@ class Resolver {
     decide_prefix_cache();
     FERRUM_RETURN_IF_ERROR(decide_admission());
     decide_sampling();
+    FERRUM_RETURN_IF_ERROR(decide_machine(in_, record_, config_));
+    config_.decisions = record_.take();
     return std::move(config_);
   }
 
  private:
   bool is_backend(std::string_view name) const { return to_lower(in_.hardware.backend) == name; }
 
-  Flag flag(std::string_view key, bool fallback, Source source) const {
-    if (const auto set = in_.settings.get_bool(key)) return {*set, in_.settings.source(key), std::string(key)};
-    return {fallback, source, std::nullopt};
-  }
-  Count count(std::string_view key, Count fallback) const {
-    if (const auto set = in_.settings.get_int(key)) return {*set, in_.settings.source(key), std::string(key)};
-    return fallback;
+  void choose_paths() {
+    const bool m3 = in_.workload.is_m3_preset();
+    const bool m3_on_cuda = m3 && cuda_;
+    const auto preset = [&](std::string_view key, bool fallback) {
+      return record_.flag(key, fallback, Source::kWorkloadPreset);
+    };
+    const auto plain = [&](std::string_view key, bool fallback) {
+      return record_.flag(key, fallback, Source::kDefault);
+    };
+    paged_attn_ = preset("FERRUM_USE_VLLM_PAGED_ATTN", m3_on_cuda && features_.vllm_paged_attn);
+    fa_layout_ = plain("FERRUM_FA_LAYOUT_VARLEN", false);
+    fa2_source_ = plain("FERRUM_FA2_SOURCE", false);
+    shim_present_ = in_.settings.has("FERRUM_FA2_DIRECT_FFI_SHIM");
+    fa2_direct_ = record_.flag("FERRUM_FA2_DIRECT_FFI", shim_present_,
+                               in_.settings.source("FERRUM_FA2_DIRECT_FFI_SHIM"));
+    v1_short_ = plain("FERRUM_VLLM_PAGED_ATTN_V1_SHORT", paged_attn_.value);
+    vllm_moe_ = preset("FERRUM_VLLM_MOE", m3_on_cuda && features_.vllm_moe_marlin);
+    device_route_ = preset("FERRUM_MOE_DEVICE_ROUTE", m3 && vllm_moe_.value);
+    pair_ids_ = preset("FERRUM_VLLM_MOE_PAIR_IDS", vllm_moe_.value);
+    graph_ = preset("FERRUM_MOE_GRAPH", false);
+    argmax_ = preset("FERRUM_GREEDY_ARGMAX", m3_on_cuda && features_.greedy_argmax);
+    prefix_cache_ =
+        record_.flag("FERRUM_PREFIX_CACHE", false, m3 ? Source::kWorkloadPreset : Source::kDefault);
   }
 
-  void choose() {
-    const bool m3_on_cuda = in_.workload.is_m3_preset() && cuda_;
-    paged_attn_ = flag("FERRUM_USE_VLLM_PAGED_ATTN", m3_on_cuda && features_.vllm_paged_attn, Source::kWorkloadPreset);
-    fa_layout_ = flag("FERRUM_FA_LAYOUT_VARLEN", false, Source::kDefault);
-    fa2_source_ = flag("FERRUM_FA2_SOURCE", false, Source::kDefault);
-    shim_present_ = in_.settings.get_text("FERRUM_FA2_DIRECT_FFI_SHIM").has_value();
-    fa2_direct_ = flag("FERRUM_FA2_DIRECT_FFI", shim_present_,
-                       shim_present_ ? in_.settings.source("FERRUM_FA2_DIRECT_FFI_SHIM") : Source::kDefault);
-    v1_short_ = flag("FERRUM_VLLM_PAGED_ATTN_V1_SHORT", paged_attn_.value, Source::kDefault);
-    vllm_moe_ = flag("FERRUM_VLLM_MOE", m3_on_cuda && features_.vllm_moe_marlin, Source::kWorkloadPreset);
-    device_route_ = flag("FERRUM_MOE_DEVICE_ROUTE", in_.workload.is_m3_preset() && vllm_moe_.value,
-                         Source::kWorkloadPreset);
-    pair_ids_ = flag("FERRUM_VLLM_MOE_PAIR_IDS", vllm_moe_.value, Source::kWorkloadPreset);
-    graph_ = flag("FERRUM_MOE_GRAPH", false, Source::kWorkloadPreset);
-    argmax_ = flag("FERRUM_GREEDY_ARGMAX", m3_on_cuda && features_.greedy_argmax, Source::kWorkloadPreset);
-    prefix_cache_ = flag("FERRUM_PREFIX_CACHE", false,
-                         in_.workload.is_m3_preset() ? Source::kWorkloadPreset : Source::kDefault);
-    max_seqs_ = count("FERRUM_PAGED_MAX_SEQS", default_max_seqs());
-    kv_blocks_ = count("FERRUM_KV_MAX_BLOCKS", default_kv_blocks());
-    batched_tokens_ = count("FERRUM_MAX_BATCHED_TOKENS", default_batched_tokens());
-    if (in_.settings.get_int("FERRUM_MAX_MODEL_LEN")) model_len_ = count("FERRUM_MAX_MODEL_LEN", {});
+  Status choose_capacity() {
+    block_size_ = record_.count("FERRUM_BLOCK_SIZE", {kDefaultBlockSize, Source::kDefault, {}});
+    max_seqs_ = record_.count("FERRUM_PAGED_MAX_SEQS", default_max_seqs());
+    if (in_.settings.has("FERRUM_MAX_MODEL_LEN")) model_len_ = record_.count("FERRUM_MAX_MODEL_LEN", {});
+    kv_blocks_ = record_.count("FERRUM_KV_MAX_BLOCKS", {});
+    if (!kv_blocks_.key) {
+      FERRUM_ASSIGN_OR_RETURN(kv_blocks_, default_kv_blocks());
+    }
+    batched_tokens_ = record_.count("FERRUM_MAX_BATCHED_TOKENS", default_batched_tokens());
+    return Status::ok();
   }
+
+  bool on_host() const { return in_.host.has_value() && (is_backend("cpu") || is_backend("reference")); }
 
   // The workload's concurrency; for the preset, no more than the SMs (four each) and the memory suggest.
   Count default_max_seqs() const {
@@ -102,33 +93,31 @@ class Resolver {
       if (in_.hardware.sm_count) selected = std::min(selected, std::max<int64_t>(*in_.hardware.sm_count / 4, 1));
       if (in_.hardware.vram_bytes) selected = std::min(selected, vram_default_max_sequences(*in_.hardware.vram_bytes));
     }
-    return {std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
+    selected = std::max<int64_t>(selected, 1);
+    return {selected, selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
   }
 
-  // 2048 blocks, or what the accelerator has left beside the weights and a headroom of a tenth (at least 2 GiB).
-  Count default_kv_blocks() const {
-    const int64_t least = ceil_div(std::max<int64_t>(max_seqs_.value, 1), kDefaultBlockSize);
-    const int64_t target = std::max(kDefaultKvBlocks, least);
-    int64_t selected = target;
-    const auto& vram = in_.hardware.vram_bytes;
-    const auto& weights = in_.model.estimated_weight_bytes;
-    const auto per_token = in_.model.kv_bytes_per_token();
-    if (vram && weights && per_token && *per_token > 0) {
-      const int64_t headroom = std::max(*vram / 10, int64_t{2} << 30);
-      const int64_t left = std::max<int64_t>(*vram - headroom, 0);
-      const int64_t available = *weights >= left ? 0 : left - *weights;
-      selected = std::min(target, std::max(available / *per_token / kDefaultBlockSize, least));
-    }
-    return {std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
+  Result<Count> default_kv_blocks() const {
+    KvNeed need;
+    need.max_seqs = max_seqs_.value;
+    need.block_size = block_size_.value;
+    need.bytes_per_token = kv_bytes_per_token(in_);
+    need.weight_bytes = in_.model.estimated_weight_bytes;
+    need.context = wanted_context(in_);
+    if (!on_host()) return accelerator_kv_blocks(need, in_.hardware.vram_bytes);
+    return host_kv_blocks(need, in_.host->free_memory,
+                          in_.settings.get_float("FERRUM_KV_MEMORY_FRACTION").value_or(kDefaultKvFraction));
   }
 
-  // 64 tokens per sequence, at most what the KV cache holds, at least one per sequence.
+  // 64 tokens per sequence, at most what the KV cache holds, at least one per sequence. A single sequence on the host
+  // reads its prompt in larger steps than that: weights are read once per step, and memory is what it waits for.
   Count default_batched_tokens() const {
     const int64_t seqs = std::max<int64_t>(max_seqs_.value, 1);
-    const int64_t kv_tokens = std::max(saturating_mul(kv_blocks_.value, kDefaultBlockSize), seqs);
+    const int64_t kv_tokens = std::max(saturating_mul(kv_blocks_.value, block_size_.value), seqs);
     const bool by_hardware =
         max_seqs_.source == Source::kHardwareCapability || kv_blocks_.source == Source::kHardwareCapability;
-    return {std::max(std::min(saturating_mul(seqs, 64), kv_tokens), seqs),
+    const int64_t wanted = std::max(saturating_mul(seqs, 64), on_host() ? kHostBatchedTokens : 0);
+    return {std::max(std::min(std::min(wanted, kMaxBatchedTokens), kv_tokens), seqs),
             by_hardware ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
   }
 
@@ -139,81 +128,70 @@ class Resolver {
     return actual && *actual < std::pair(major, minor);
   }
 
-  struct Rule {
-    bool broken;
-    const char* key;
-    const char* reason;
-  };
-  static Status first_broken(std::initializer_list<Rule> rules) {
-    for (const Rule& rule : rules) {
-      if (rule.broken) return invalid_override(rule.key, rule.reason);
-    }
-    return Status::ok();
-  }
-
   Status validate_attention() const {
     const bool old_device = below_compute_capability(8, 0);
-    FERRUM_RETURN_IF_ERROR(first_broken({
+    FERRUM_RETURN_IF_ERROR(record_.first_broken({
         {paged_attn_.value && !features_.vllm_paged_attn, "FERRUM_USE_VLLM_PAGED_ATTN",
          "vLLM paged attention is not compiled"},
         {paged_attn_.value && !cuda_, "FERRUM_USE_VLLM_PAGED_ATTN", "vLLM paged attention requires CUDA backend"},
         {fa_layout_.value && !paged_attn_.value, "FERRUM_FA_LAYOUT_VARLEN",
-         "FA layout requires vLLM paged attention layout"},
+         "FA layout requires vLLM paged attention layout", {"FERRUM_USE_VLLM_PAGED_ATTN"}},
         {fa2_source_.value && !features_.fa2_source, "FERRUM_FA2_SOURCE", "source-linked FA2 support is not compiled"},
         {fa2_source_.value && !cuda_, "FERRUM_FA2_SOURCE", "source-linked FA2 requires CUDA backend"},
         {fa2_source_.value && !paged_attn_.value, "FERRUM_FA2_SOURCE",
-         "source-linked FA2 requires vLLM paged attention layout"},
+         "source-linked FA2 requires vLLM paged attention layout", {"FERRUM_USE_VLLM_PAGED_ATTN"}},
         {fa2_source_.value && old_device, "FERRUM_FA2_SOURCE",
          "source-linked FA2 requires CUDA compute capability >= 8.0"},
         {fa2_direct_.value && !features_.fa2_direct_ffi, "FERRUM_FA2_DIRECT_FFI",
-         "direct FA2 FFI shim support is not compiled"},
-        {fa2_direct_.value && !cuda_, "FERRUM_FA2_DIRECT_FFI", "direct FA2 FFI shim requires CUDA backend"},
+         "direct FA2 FFI shim support is not compiled", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
+        {fa2_direct_.value && !cuda_, "FERRUM_FA2_DIRECT_FFI", "direct FA2 FFI shim requires CUDA backend", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
         {fa2_direct_.value && old_device, "FERRUM_FA2_DIRECT_FFI",
-         "direct FA2 FFI shim requires CUDA compute capability >= 8.0"},
+         "direct FA2 FFI shim requires CUDA compute capability >= 8.0", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
         {fa2_direct_.value && !shim_present_, "FERRUM_FA2_DIRECT_FFI", "requires FERRUM_FA2_DIRECT_FFI_SHIM"},
     }));
     if (fa2_source_.value && fa2_direct_.value) {
-      return unsupported_combination("attention_prefill_mixed_backend",
-                                     "FA2 source and direct FFI shim cannot both own the prefill path");
+      return record_.unsupported("attention_prefill_mixed_backend",
+                                 "FA2 source and direct FFI shim cannot both own the prefill path",
+                                 {"FERRUM_FA2_SOURCE", "FERRUM_FA2_DIRECT_FFI", "FERRUM_FA2_DIRECT_FFI_SHIM"});
     }
-    return first_broken({{v1_short_.value && !paged_attn_.value, "FERRUM_VLLM_PAGED_ATTN_V1_SHORT",
-                          "short-context v1 requires vLLM paged attention"}});
+    return record_.first_broken({{v1_short_.value && !paged_attn_.value, "FERRUM_VLLM_PAGED_ATTN_V1_SHORT",
+                          "short-context v1 requires vLLM paged attention", {"FERRUM_USE_VLLM_PAGED_ATTN"}}});
   }
 
   Status validate_moe() const {
     const bool graph = graph_.value && (in_.model.moe.has_value() || in_.workload.is_m3_preset());
-    FERRUM_RETURN_IF_ERROR(first_broken({
+    FERRUM_RETURN_IF_ERROR(record_.first_broken({
         {vllm_moe_.value && !features_.vllm_moe_marlin, "FERRUM_VLLM_MOE", "vLLM Marlin MoE is not compiled"},
         {vllm_moe_.value && !cuda_, "FERRUM_VLLM_MOE", "vLLM Marlin MoE requires CUDA backend"},
-        {device_route_.value && !vllm_moe_.value, "FERRUM_MOE_DEVICE_ROUTE", "device route currently requires vLLM MoE"},
-        {pair_ids_.value && !vllm_moe_.value, "FERRUM_VLLM_MOE_PAIR_IDS", "pair-id routing requires vLLM MoE"},
+        {device_route_.value && !vllm_moe_.value, "FERRUM_MOE_DEVICE_ROUTE", "device route currently requires vLLM MoE", {"FERRUM_VLLM_MOE"}},
+        {pair_ids_.value && !vllm_moe_.value, "FERRUM_VLLM_MOE_PAIR_IDS", "pair-id routing requires vLLM MoE", {"FERRUM_VLLM_MOE"}},
         {graph && !in_.hardware.graph_support, "FERRUM_MOE_GRAPH",
          "hardware/backend does not support CUDA graph replay"},
         {graph && !features_.cuda_graph, "FERRUM_MOE_GRAPH", "CUDA graph support is not compiled"},
-        {graph && !vllm_moe_.value, "FERRUM_MOE_GRAPH", "graph decode requires the graph-clean vLLM MoE path"},
+        {graph && !vllm_moe_.value, "FERRUM_MOE_GRAPH", "graph decode requires the graph-clean vLLM MoE path", {"FERRUM_VLLM_MOE"}},
     }));
     if (graph && in_.model.moe && !in_.model.graph_safe_moe) {
-      return unsupported_combination("moe_graph_policy", "model MoE path is not marked graph-safe");
+      return record_.unsupported("moe_graph_policy", "model MoE path is not marked graph-safe", {"FERRUM_MOE_GRAPH"});
     }
     return Status::ok();
   }
 
   Status validate_memory() const {
-    const int64_t kv_tokens = saturating_mul(kv_blocks_.value, kDefaultBlockSize);
-    FERRUM_RETURN_IF_ERROR(first_broken({
+    const int64_t kv_tokens = saturating_mul(kv_blocks_.value, block_size_.value);
+    FERRUM_RETURN_IF_ERROR(record_.first_broken({
         {kv_blocks_.value == 0, "FERRUM_KV_MAX_BLOCKS", "must be greater than zero"},
         {max_seqs_.value == 0, "FERRUM_PAGED_MAX_SEQS", "must be greater than zero"},
         {batched_tokens_.value < max_seqs_.value, "FERRUM_MAX_BATCHED_TOKENS",
-         "must be at least FERRUM_PAGED_MAX_SEQS"},
-        {batched_tokens_.value > kv_tokens, "FERRUM_MAX_BATCHED_TOKENS", "exceeds KV cache token capacity"},
+         "must be at least FERRUM_PAGED_MAX_SEQS", {"FERRUM_PAGED_MAX_SEQS"}},
+        {batched_tokens_.value > kv_tokens, "FERRUM_MAX_BATCHED_TOKENS", "exceeds KV cache token capacity", {"FERRUM_KV_MAX_BLOCKS", "FERRUM_PAGED_MAX_SEQS", "FERRUM_BLOCK_SIZE"}},
     }));
     if (!model_len_) return Status::ok();
     const int64_t wanted = model_len_->value;
-    return first_broken({
+    return record_.first_broken({
         {wanted == 0, "FERRUM_MAX_MODEL_LEN", "must be greater than zero"},
         {in_.model.max_context_len && wanted > *in_.model.max_context_len, "FERRUM_MAX_MODEL_LEN",
          "exceeds model metadata max context length"},
-        {wanted > kv_tokens, "FERRUM_KV_MAX_BLOCKS", "KV cache token capacity is smaller than FERRUM_MAX_MODEL_LEN"},
+        {wanted > kv_tokens, "FERRUM_KV_MAX_BLOCKS", "KV cache token capacity is smaller than FERRUM_MAX_MODEL_LEN", {"FERRUM_MAX_MODEL_LEN", "FERRUM_BLOCK_SIZE", "FERRUM_KV_MEMORY_FRACTION"}},
     });
   }
 
@@ -222,7 +200,7 @@ class Resolver {
       const auto wanted = in_.settings.get_text(key);
       return wanted && std::find(supported.begin(), supported.end(), *wanted) == supported.end();
     };
-    return first_broken({
+    return record_.first_broken({
         {missing("FERRUM_DTYPE", in_.hardware.supported_dtypes), "FERRUM_DTYPE",
          "dtype is not supported by hardware profile"},
         {missing("FERRUM_KV_DTYPE", in_.hardware.supported_kv_dtypes), "FERRUM_KV_DTYPE",
@@ -231,36 +209,11 @@ class Resolver {
   }
 
   Status validate_sampling() const {
-    return first_broken({
+    return record_.first_broken({
         {argmax_.value && !features_.greedy_argmax, "FERRUM_GREEDY_ARGMAX", "GPU argmax is not compiled"},
         {argmax_.value && !cuda_ && !is_backend("metal"), "FERRUM_GREEDY_ARGMAX",
          "greedy argmax requires CUDA or Metal backend"},
     });
-  }
-
-  // Records one of the candidates, by index, as selected.
-  template <typename T>
-  void decide(const char* selection, size_t selected, const Chosen<T>& by, std::initializer_list<Candidate> candidates,
-              std::vector<Effect> affects) {
-    Decision d;
-    d.selection = selection;
-    d.source = by.source;
-    d.source_key = by.key;
-    d.affects = std::move(affects);
-    size_t index = 0;
-    for (const Candidate& c : candidates) {
-      d.candidates.emplace_back(c.value);
-      if (index++ == selected) {
-        d.selected = c.value;
-      } else {
-        d.rejected.push_back({c.value, c.reason_against});
-      }
-    }
-    config_.decisions.push_back(std::move(d));
-  }
-  void decide_count(const char* selection, const Count& by, Effect effect) {
-    const std::string value = std::to_string(by.value);
-    config_.decisions.push_back({selection, value, by.source, by.key, {value}, {}, {effect}});
   }
 
   void decide_attention() {
@@ -273,7 +226,7 @@ class Resolver {
       return {AttentionPrefill::kLegacyPagedVarlen, unset};
     }();
     config_.attention_prefill = prefill;
-    decide("attention_prefill_mixed_backend", static_cast<size_t>(prefill), by,
+    record_.select("attention_prefill_mixed_backend", static_cast<size_t>(prefill), by,
            {{"fa2_source", "source-linked FA2 path not selected"},
             {"fa2_direct_ffi", "diagnostic direct FFI shim not selected"},
             {"fa_layout_varlen", "FA-compatible layout not selected"},
@@ -285,7 +238,7 @@ class Resolver {
                                : v1_short_.value  ? AttentionDecode::kVllmPagedV1Short
                                                   : AttentionDecode::kVllmPagedV2;
     const Flag legacy{false, paged_attn_.source, std::nullopt};
-    decide("attention_decode_backend", static_cast<size_t>(config_.attention_decode),
+    record_.select("attention_decode_backend", static_cast<size_t>(config_.attention_decode),
            paged_attn_.value ? v1_short_ : legacy,
            {{"vllm_paged_attn_v1_short", "short-context v1 decode not selected"},
             {"vllm_paged_attn_v2", "v2 decode not selected"},
@@ -298,33 +251,38 @@ class Resolver {
                   : !device_route_.value ? MoeImplementation::kMarlin
                   : !pair_ids_.value     ? MoeImplementation::kMarlinDeviceRoute
                                          : MoeImplementation::kMarlinDeviceRoutePairIds;
-    decide("moe_implementation", static_cast<size_t>(config_.moe), vllm_moe_,
+    record_.select("moe_implementation", static_cast<size_t>(config_.moe), vllm_moe_,
            {{"vllm_marlin_moe_device_route_pair_ids", "pair-id device route not selected"},
             {"vllm_marlin_moe_device_route", "device-route MoE not selected"},
             {"vllm_marlin_moe", "vLLM Marlin MoE not selected"},
             {"legacy_moe", "legacy MoE not selected"}},
            {Effect::kPerformance});
     config_.moe_graph = graph_.value;
-    decide("moe_graph_policy", graph_.value ? 0 : 1, graph_,
+    record_.select("moe_graph_policy", graph_.value ? 0 : 1, graph_,
            {{"graph_clean_decode", "graph decode not selected"}, {"graph_disabled", "graph decode selected"}},
            {Effect::kPerformance, Effect::kCorrectness});
   }
 
+  void count_decision(const char* selection, const Count& by, Effect effect) {
+    record_.value(selection, std::to_string(by.value), by, {effect});
+  }
+
   void decide_memory() {
+    config_.block_size = block_size_.value;
     config_.kv_blocks = kv_blocks_.value;
     config_.max_sequences = max_seqs_.value;
     config_.max_batched_tokens = batched_tokens_.value;
-    decide_count("kv_block_count", kv_blocks_, Effect::kMemory);
-    decide_count("max_sequences", max_seqs_, Effect::kMemory);
-    decide_count("max_batched_tokens", batched_tokens_, Effect::kPerformance);
+    count_decision("kv_block_count", kv_blocks_, Effect::kMemory);
+    count_decision("max_sequences", max_seqs_, Effect::kMemory);
+    count_decision("max_batched_tokens", batched_tokens_, Effect::kPerformance);
     if (!model_len_) return;
     config_.max_model_len = model_len_->value;
-    decide_count("max_model_len", *model_len_, Effect::kMemory);
+    count_decision("max_model_len", *model_len_, Effect::kMemory);
   }
 
   void decide_prefix_cache() {
     config_.prefix_cache = prefix_cache_.value;
-    decide("prefix_cache_policy", prefix_cache_.value ? 0 : 1, prefix_cache_,
+    record_.select("prefix_cache_policy", prefix_cache_.value ? 0 : 1, prefix_cache_,
            {{"prefix_cache_enabled", "prefix cache not selected"}, {"prefix_cache_disabled", "prefix cache enabled"}},
            {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
   }
@@ -344,19 +302,20 @@ class Resolver {
     if (counted("FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "active_decode_prefill_chunk",
                 AdmissionPolicy::kActiveDecodePrefillChunk)) {
       if (config_.admission_value == 0) {
-        return unsupported_combination("scheduler_admission_policy",
-                                       "active decode prefill chunk must be greater than zero");
+        return record_.unsupported("scheduler_admission_policy",
+                                   "active decode prefill chunk must be greater than zero",
+                                   {"FERRUM_ACTIVE_DECODE_PREFILL_CHUNK"});
       }
     } else if (!counted("FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE", "prefill_first_until_active",
                         AdmissionPolicy::kPrefillFirstUntilActive)) {
-      const Flag estimate = flag("FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE", false, Source::kDefault);
+      const Flag estimate = record_.flag("FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE", false, Source::kDefault);
       if (estimate.value) {
         by = estimate;
         selected = "prompt_token_estimate";
         config_.admission = AdmissionPolicy::kPromptTokenEstimate;
       }
     }
-    config_.decisions.push_back(
+    record_.add(
         {"scheduler_admission_policy",
          selected,
          by.source,
@@ -369,7 +328,7 @@ class Resolver {
 
   void decide_sampling() {
     config_.device_argmax = argmax_.value;
-    decide("sampling_readback_path", argmax_.value ? 0 : 1, argmax_,
+    record_.select("sampling_readback_path", argmax_.value ? 0 : 1, argmax_,
            {{"gpu_greedy_argmax", "GPU argmax not selected"}, {"logits_readback", "logits readback not selected"}},
            {Effect::kPerformance, Effect::kCorrectness});
   }
@@ -381,9 +340,10 @@ class Resolver {
   Flag paged_attn_, fa_layout_, fa2_source_, fa2_direct_, v1_short_;
   bool shim_present_ = false;
   Flag vllm_moe_, device_route_, pair_ids_, graph_, argmax_, prefix_cache_;
-  Count max_seqs_, kv_blocks_, batched_tokens_;
+  Count max_seqs_, block_size_, kv_blocks_, batched_tokens_;
   std::optional<Count> model_len_;
 
+  Recorder record_;
   RunConfig config_;
 };
 

@@ -72,7 +72,7 @@ struct ResolverInput {
   HardwareCapabilities hardware;
   WorkloadProfile workload;
   // What the cpu backend finds here. Without it (a hypothetical machine) the decisions that need it are not made.
-  std::optional<CpuHost> host;
+  std::optional<CpuHost> host = std::nullopt;
   EngineParts parts = EngineParts::all();
 };
 
