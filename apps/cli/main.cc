@@ -1,16 +1,82 @@
 // The ferrum binary.
-#include <CLI/CLI.hpp>
+#include <clocale>
 #include <cstdio>
 
-int main(int argc, char** argv) {
+#include "apps/cli/cli.h"
+#include "base/log.h"
+#include "base/quote.h"
+#include "config/parse.h"
+
+namespace ferrum {
+namespace {
+
+// Environment first, then the command line, which wins.
+Result<Settings> resolve_settings(const SettingFlags& flags) {
+  FERRUM_ASSIGN_OR_RETURN(Settings settings, Settings::from_environment(ferrum_environment()));
+  for (const auto& [name, text] : flags) {
+    FERRUM_RETURN_IF_ERROR(settings.set(name, text, Source::kCommandLine));
+  }
+  return settings;
+}
+
+Status unknown_command(const CLI::App& app, const std::string& word) {
+  std::string names, nearest;
+  int best = 4;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.append(names.empty() ? "" : ", ").append(command->get_name());
+    const int distance = edit_distance(word, command->get_name());
+    if (distance < best) {
+      best = distance;
+      nearest = command->get_name();
+    }
+  }
+  std::string message = "there is no command " + ferrum::quoted(word);
+  if (!nearest.empty()) message.append("; did you mean ").append(nearest).append("?");
+  return invalid_argument(message + " The commands are " + names + ".");
+}
+
+int run(int argc, char** argv) {
   CLI::App app("Ferrum runs and serves large language models.", "ferrum");
   app.set_version_flag("--version", "ferrum " FERRUM_VERSION);
   app.require_subcommand(0, 1);
+  app.footer(
+      "Settings can also be given in the environment, under the names in brackets; flags win.\n"
+      "`ferrum COMMAND --help` lists the flags of a command.");
+  Invocation invocation;
+  add_run_command(app, invocation);
+  add_serve_command(app, invocation);
+  add_inspect_command(app, invocation);
+  add_tokenize_command(app, invocation);
+  add_template_command(app, invocation);
+  add_perplexity_command(app, invocation);
+  add_logits_command(app, invocation);
+  app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
-  std::fputs(app.help().c_str(), stdout);
-  return 0;
+  if (!invocation.run) {
+    if (!app.remaining().empty()) return report(unknown_command(app, app.remaining().front()));
+    std::fputs(app.help().c_str(), stderr);
+    return kExitUsage;
+  }
+  const Result<Settings> settings = resolve_settings(invocation.flags);
+  if (!settings.is_ok()) return report(settings.status());
+  set_up_logging(settings->get_text("FERRUM_LOG_LEVEL").value_or(invocation.default_log_level).c_str());
+  return invocation.run(*settings);
+}
+
+}  // namespace
+}  // namespace ferrum
+
+int main(int argc, char** argv) {
+  // Line editing and the terminal need the user's characters; numbers stay as in C everywhere.
+  if (std::setlocale(LC_CTYPE, "") == nullptr || MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
+  try {
+    return ferrum::run(argc, argv);
+  } catch (const std::exception& error) {  // out of memory, or our own bug
+    std::fprintf(stderr, "ferrum: internal error: %s\n", error.what());
+    return ferrum::kExitFailure;
+  }
 }

@@ -93,6 +93,26 @@ TEST(TokenizerGolden, MistralVectors) {
   }
 }
 
+// What llama.cpp made of the prompts, and the text it printed for the ids that it chose.
+TEST(TokenizerGolden, Stories260KPromptsAndAnswers) {
+  const std::string model = kShared + "/models/stories260K/stories260K.gguf";
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
+  auto file = Gguf::open(model);
+  ASSERT_TRUE(file.is_ok()) << file.status().message();
+  auto tokenizer = Tokenizer::from_gguf(**file);
+  ASSERT_TRUE(tokenizer.is_ok()) << tokenizer.status().message();
+  for (const char* name : {"bos-only", "once-upon-a-time", "lily", "bytes"}) {
+    const auto golden = read_json(kShared + "/goldens/stories260K/" + name + ".json");
+    auto ids = (*tokenizer)->encode(golden["prompt"].get<std::string>(), {});
+    ASSERT_TRUE(ids.is_ok()) << ids.status().message();
+    EXPECT_EQ(*ids, golden["prompt_ids"].get<std::vector<TokenId>>()) << name;
+    TextStream stream(*tokenizer, false, true);
+    std::string text;
+    for (const TokenId id : golden["greedy_ids"]) text += stream.push(id);
+    EXPECT_EQ(text + stream.finish(), golden["greedy_text"].get<std::string>()) << name;
+  }
+}
+
 TEST(TokenizerGolden, SmolLmAgainstHuggingFace) {
   const std::string json = kShared + "/tokenizers/hf-json/litert-smollm/tokenizer.json";
   if (!std::filesystem::exists(json)) GTEST_SKIP() << json << " is not there";

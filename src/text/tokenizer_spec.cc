@@ -225,6 +225,13 @@ Status validate(const TokenizerSpec& spec) {
                      std::to_string(size) + " tokens");
     }
   }
+  for (const auto& ids : {spec.strip_left, spec.strip_right}) {
+    for (const TokenId id : ids) {
+      if (id < 0 || static_cast<size_t>(id) >= size) {
+        return corrupt("tokenizer: id " + std::to_string(id) + " of a stripping token is outside the vocabulary");
+      }
+    }
+  }
   if ((spec.add_bos && !spec.bos) || (spec.add_eos && !spec.eos) || (spec.add_sep && !spec.sep)) {
     return corrupt("tokenizer: a BOS, EOS or SEP token is to be added, but there is none");
   }

@@ -61,17 +61,17 @@ FERRUM_INLINE void dot_row(const DotTask& task, int64_t row, int64_t token) {
   for (int t = 0; t < kTokens; ++t) acc[t] = zero();
 
   const int64_t whole = task.columns / 256;
-  for (int64_t b = 0; b < whole; ++b, w += blocks_per_step * sizeof(Block), ++x) {
-    accumulate<Format, kTokens>(w, x, task.x_stride, acc);
-  }
-  if constexpr (blocks_per_step > 1) {
-    // The last up to seven blocks, filled up with zeros; the activations are padded likewise.
-    const int64_t rest = task.columns % 256 / kElementsOf<Block>;
-    if (rest > 0) {
-      std::byte padded[blocks_per_step * sizeof(Block)] = {};
+  // The last up to seven small blocks are filled up with zeros; the activations are padded likewise.
+  const int64_t rest = task.columns % 256 / kElementsOf<Block>;
+  std::byte padded[blocks_per_step * sizeof(Block)];
+  for (int64_t b = 0; b < whole + (rest > 0 ? 1 : 0); ++b, w += sizeof padded, ++x) {
+    const std::byte* blocks = w;
+    if (b == whole) {
+      std::memset(padded, 0, sizeof padded);
       std::memcpy(padded, w, static_cast<size_t>(rest) * sizeof(Block));
-      accumulate<Format, kTokens>(padded, x, task.x_stride, acc);
+      blocks = padded;
     }
+    accumulate<Format, kTokens>(blocks, x, task.x_stride, acc);
   }
   for (int t = 0; t < kTokens; ++t) {
     const float dot = sum(acc[t]);

@@ -1,0 +1,218 @@
+#include "apps/server/generation.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "base/check.h"
+
+namespace ferrum {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// What an event holds in memory, roughly.
+size_t size_of(const Event& event) {
+  size_t bytes = sizeof(TaggedEvent) + event.text.size() + event.tokens.size() * sizeof(TokenId);
+  for (const auto* list : {&event.logprobs, &event.prompt_logprobs}) {
+    for (const PositionLogprobs& position : *list)
+      bytes += sizeof(position) + position.top.size() * sizeof(TokenLogprob);
+  }
+  return bytes;
+}
+
+// Runs on the engine's thread for one choice; holds what outlives the HTTP side of it.
+class Sink {
+ public:
+  Sink(Engine& engine, std::shared_ptr<Metrics> metrics, std::shared_ptr<EventQueue> queue, size_t choice)
+      : engine_(engine), metrics_(std::move(metrics)), queue_(std::move(queue)), choice_(choice) {}
+
+  void operator()(Event event) {
+    const Clock::time_point now = Clock::now();
+    if (!event.tokens.empty()) {
+      if (last_token_ == Clock::time_point()) {
+        metrics_->first_token(seconds_between(arrival_, now));
+      } else {
+        metrics_->next_token(seconds_between(last_token_, now));
+      }
+      last_token_ = now;
+    }
+    if (event.finished) metrics_->finished(event.reason, event.usage, seconds_between(arrival_, now));
+    const RequestId request = event.request;
+    const bool finished = event.finished;
+    if (!queue_->push(choice_, std::move(event)) && !finished) engine_.cancel(request);
+  }
+
+ private:
+  Engine& engine_;
+  std::shared_ptr<Metrics> metrics_;
+  std::shared_ptr<EventQueue> queue_;
+  size_t choice_;
+  Clock::time_point arrival_ = Clock::now();
+  Clock::time_point last_token_;
+};
+
+ApiError failure_of(const Event& event) {
+  if (event.reason == FinishReason::kError) {
+    ApiError error = api_error_from(event.error);
+    if (event.error.code() == StatusCode::kCapacity) error.status = 503;  // it was admitted: not the client's rate
+    return error;
+  }
+  return api_error_from(cancelled("the request was cancelled because the server is shutting down"));
+}
+
+std::string sse(const Json& data) {
+  std::string frame("data: ");
+  frame.append(dump(data)).append("\n\n");
+  return frame;
+}
+
+}  // namespace
+
+bool EventQueue::push(size_t choice, Event event) {
+  const std::lock_guard lock(mutex_);
+  if (closed_ || overflowed_) return false;
+  const size_t bytes = size_of(event);
+  const bool was_empty = events_.empty();
+  if (!was_empty && bytes_ + bytes > max_bytes_) {
+    overflowed_ = true;
+    return false;
+  }
+  bytes_ += bytes;
+  events_.push_back({choice, std::move(event)});
+  if (was_empty && wake_) wake_();
+  return true;
+}
+
+std::vector<TaggedEvent> EventQueue::take() {
+  const std::lock_guard lock(mutex_);
+  bytes_ = 0;
+  return std::exchange(events_, {});
+}
+
+bool EventQueue::overflowed() const {
+  const std::lock_guard lock(mutex_);
+  return overflowed_;
+}
+
+void EventQueue::set_wake(std::function<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  wake_ = std::move(wake);
+  if (!events_.empty() && wake_) wake_();
+}
+
+void EventQueue::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  wake_ = nullptr;
+  events_.clear();
+}
+
+Generation::Generation(Engine& engine, GenerationSpec spec)
+    : engine_(engine),
+      spec_(std::move(spec)),
+      queue_(std::make_shared<EventQueue>(spec_.stream ? spec_.max_queued_bytes : SIZE_MAX)),
+      unfinished_(spec_.requests.size()) {}
+
+Result<std::unique_ptr<Generation>> Generation::start(Engine& engine, std::shared_ptr<Metrics> metrics,
+                                                      GenerationSpec spec) {
+  FERRUM_CHECK(!spec.requests.empty(), "a generation has at least one request");
+  std::unique_ptr<Generation> generation(new Generation(engine, std::move(spec)));
+  for (size_t i = 0; i < generation->spec_.requests.size(); ++i) {
+    // std::function wants a copyable sink; the state is shared among the copies.
+    auto sink = std::make_shared<Sink>(engine, metrics, generation->queue_, i);
+    Result<RequestId> id =
+        engine.submit(std::move(generation->spec_.requests[i]), [sink](Event event) { (*sink)(std::move(event)); });
+    if (!id.is_ok()) return std::move(id).status();  // the destructor cancels the earlier ones
+    generation->ids_.push_back(*id);
+  }
+  generation->spec_.requests.clear();
+  return generation;
+}
+
+Generation::~Generation() {
+  queue_->close();
+  cancel_all();
+}
+
+void Generation::cancel_all() {
+  for (RequestId& id : ids_) {
+    if (id != 0) engine_.cancel(std::exchange(id, 0));
+  }
+}
+
+void Generation::account(const TaggedEvent& tagged) {
+  if (!tagged.event.finished) return;
+  ids_[tagged.choice] = 0;
+  --unfinished_;
+  const Usage& usage = tagged.event.usage;
+  usage_.completion_tokens += usage.completion_tokens;
+  if (tagged.choice % static_cast<size_t>(spec_.n) != 0) return;
+  usage_.prompt_tokens += usage.prompt_tokens;
+  usage_.cached_tokens += usage.cached_tokens;
+}
+
+PendingReply::Poll Generation::fail(const ApiError& error) {
+  cancel_all();
+  Poll poll;
+  poll.done = true;
+  if (head_sent_) {
+    poll.piece = sse(error.to_json()) + "data: [DONE]\n\n";
+    poll.close = true;
+  } else {
+    poll.head = error_response(error);
+  }
+  return poll;
+}
+
+void Generation::stream_events(std::vector<TaggedEvent> events, Poll& poll) {
+  if (!head_sent_) {
+    HttpResponse head;
+    head.content_type = "text/event-stream; charset=utf-8";
+    head.headers.emplace_back("Cache-Control", "no-cache");
+    head.headers.emplace_back("X-Accel-Buffering", "no");  // nginx would hold the stream back
+    head.streamed = true;
+    poll.head = std::move(head);
+    head_sent_ = true;
+  }
+  for (const TaggedEvent& tagged : events) {
+    for (const Json& chunk : spec_.format->chunks(tagged.choice, tagged.event)) poll.piece += sse(chunk);
+  }
+}
+
+PendingReply::Poll Generation::poll() {
+  std::vector<TaggedEvent> events = queue_->take();
+  for (const TaggedEvent& tagged : events) {
+    account(tagged);
+    const FinishReason reason = tagged.event.reason;
+    if (tagged.event.finished && (reason == FinishReason::kError || reason == FinishReason::kCancelled)) {
+      return fail(failure_of(tagged.event));
+    }
+  }
+  if (queue_->overflowed()) {
+    return fail({.status = 503,
+                 .message = "the answer was cancelled: the client reads too slowly",
+                 .type = "server_error",
+                 .param = "",
+                 .code = "slow_reader"});
+  }
+  Poll poll;
+  if (events.empty() && unfinished_ > 0) return poll;
+  poll.done = unfinished_ == 0;
+  if (!spec_.stream) {
+    for (const TaggedEvent& tagged : events) spec_.format->add(tagged.choice, tagged.event);
+    if (poll.done) poll.head = json_response(200, spec_.format->whole(usage_));
+    return poll;
+  }
+  stream_events(std::move(events), poll);
+  if (poll.done) {
+    if (spec_.include_usage) poll.piece += sse(spec_.format->usage_chunk(usage_));
+    poll.piece += "data: [DONE]\n\n";
+  }
+  return poll;
+}
+
+}  // namespace ferrum

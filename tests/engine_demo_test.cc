@@ -1,0 +1,172 @@
+// The whole engine, loaded from the demo model's file: text in, text out.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "backend/registry.h"
+#include "engine/engine.h"
+#include "engine/fakes_for_test.h"
+
+namespace ferrum {
+namespace {
+
+std::string model_path() { return std::string(FERRUM_SOURCE_DIR) + "/models/ferrum-demo.gguf"; }
+
+std::unique_ptr<Engine> load(const EngineOptions& options) {
+  auto engine = Engine::load(model_path(), options);
+  if (!engine.is_ok()) {
+    ADD_FAILURE() << engine.status().message();
+    return nullptr;
+  }
+  return std::move(*engine);
+}
+
+std::vector<std::string> isas() {
+  std::vector<std::string> all;
+  for (const std::string_view isa : isa_choices()) {
+    if (isa_available(isa)) all.emplace_back(isa);
+  }
+  return all;
+}
+
+// 16 requests of different text, length and parameters; every fourth is greedy.
+std::vector<Request> mixed_requests(const Tokenizer& tokenizer) {
+  const char* const openings[] = {"Once upon a time there was a",
+                                  "Question: What is Ferrum?\nAnswer:", "12 + 7 =", "The little dog"};
+  std::vector<Request> requests(16);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    Request& r = requests[i];
+    std::string text;
+    for (size_t n = 0; n <= i % 5; ++n) text += std::string(openings[(i + n) % 4]) + " ";
+    r.prompt = *tokenizer.encode(text, {});
+    r.continues_text = true;
+    r.stop.max_tokens = 8 + static_cast<int>(i * 7 % 30);
+    r.stop.ignore_eos = i % 2 == 0;
+    r.sampling.seed = 1000 + i;
+    r.sampling.temperature = i % 4 == 0 ? 0.0f : 0.6f + 0.1f * static_cast<float>(i % 7);
+    if (i % 4 == 1) r.sampling.top_p = 0.9f;
+    if (i % 4 == 2) r.sampling.top_k = 40;
+    if (i % 4 == 3) r.sampling.min_p = 0.05f;
+    if (i % 5 == 0) r.sampling.frequency_penalty = 0.4f;
+    if (i % 3 == 0) r.sampling.logprobs = 3;
+    if (i % 3 == 1) r.stop.stop = {". ", "er a"};
+  }
+  return requests;
+}
+
+std::vector<Heard> run(Engine& engine, const std::vector<Request>& requests) {
+  std::vector<Heard> heard(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto id = engine.submit(requests[i], [&heard, i](Event e) { heard[i](std::move(e)); });
+    EXPECT_TRUE(id.is_ok()) << id.status().message();
+  }
+  while (*engine.step()) {
+  }
+  return heard;
+}
+
+void expect_same(const std::vector<Heard>& got, const std::vector<Heard>& expected) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(::testing::Message() << "request " << i);
+    EXPECT_EQ(got[i].tokens, expected[i].tokens);
+    EXPECT_EQ(got[i].text, expected[i].text);
+    EXPECT_EQ(got[i].last.reason, expected[i].last.reason);
+    EXPECT_EQ(got[i].last.stop_match, expected[i].last.stop_match);
+    ASSERT_EQ(got[i].logprobs.size(), expected[i].logprobs.size());
+    for (size_t t = 0; t < expected[i].logprobs.size(); ++t) {
+      EXPECT_EQ(got[i].logprobs[t].chosen.logprob, expected[i].logprobs[t].chosen.logprob);
+    }
+  }
+}
+
+TEST(EngineDemo, SixteenMixedRequestsGetWhatEachGetsAloneOnEveryInstructionSet) {
+  for (const std::string& isa : isas()) {
+    SCOPED_TRACE(isa);
+    EngineOptions o;
+    o.isa = isa;
+    o.max_model_len = 128;
+    o.max_batched_tokens = 64;
+    const auto roomy = load(o);
+    ASSERT_NE(roomy, nullptr);
+    const std::vector<Request> requests = mixed_requests(*roomy->tokenizer());
+    std::vector<Heard> alone;
+    for (const Request& r : requests) alone.push_back(run(*roomy, {r}).front());
+    expect_same(run(*roomy, requests), alone);
+    EXPECT_EQ(roomy->stats().preemptions, 0u);
+
+    o.kv_blocks = 70;  // of 2 tokens: one longest sequence and a little
+    o.block_size = 2;
+    const auto tight = load(o);
+    ASSERT_NE(tight, nullptr);
+    expect_same(run(*tight, requests), alone);
+    EXPECT_GT(tight->stats().preemptions, 0u);
+  }
+}
+
+TEST(EngineDemo, GreedyTextIsEqualOnEveryInstructionSetAndTheReference) {
+  std::vector<EngineOptions> devices(1);
+  devices[0].backend = "reference";
+  for (const std::string& isa : isas()) devices.emplace_back().isa = isa;
+  std::vector<std::string> texts;
+  for (EngineOptions& o : devices) {
+    o.max_model_len = 256;
+    const auto engine = load(o);
+    ASSERT_NE(engine, nullptr);
+    Request r;
+    r.prompt = *engine->tokenizer()->encode("Once upon a time there was a", {});
+    r.stop.max_tokens = 60;
+    r.sampling.temperature = 0;
+    texts.push_back(run(*engine, {r}).front().text);
+    EXPECT_EQ(texts.back(), texts.front()) << engine->describe();
+  }
+  EXPECT_GT(texts.front().size(), 40u);
+}
+
+TEST(EngineDemo, OptionsAreResolvedAndProgressReported) {
+  EngineOptions o;
+  o.max_seqs = 3;
+  double last = -1;
+  auto engine = Engine::load(model_path(), o, [&](double fraction, const std::string& what) {
+    EXPECT_GE(fraction, last);
+    EXPECT_FALSE(what.empty());
+    last = fraction;
+  });
+  ASSERT_TRUE(engine.is_ok()) << engine.status().message();
+  EXPECT_EQ(last, 1.0);
+  const EngineOptions& resolved = (*engine)->options();
+  EXPECT_GT(resolved.threads, 0);
+  EXPECT_EQ(resolved.max_model_len, (*engine)->model().max_context);
+  EXPECT_EQ(resolved.kv_blocks, 3 * ((resolved.max_model_len + 15) / 16));
+  EXPECT_NE((*engine)->describe().find("KV cache"), std::string::npos);
+}
+
+TEST(EngineDemo, RefusesOptionsAndFilesThatCannotWork) {
+  const auto failure = [](const std::string& path, auto change) {
+    EngineOptions o;
+    change(o);
+    const auto result = Engine::load(path, o);
+    EXPECT_FALSE(result.is_ok());
+    return result.is_ok() ? "" : result.status().message();
+  };
+  const auto expect = [&](const std::string& part, auto change) {
+    const std::string message = failure(model_path(), change);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  EXPECT_NE(failure("/no/such.gguf", [](EngineOptions&) {}).find("/no/such.gguf"), std::string::npos);
+  expect("max_seqs must be between 1 and", [](EngineOptions& o) { o.max_seqs = 0; });
+  expect("max_batched_tokens must be", [](EngineOptions& o) { o.max_batched_tokens = -1; });
+  expect("block_size must be", [](EngineOptions& o) { o.block_size = 0; });
+  expect("kv_memory_fraction must be", [](EngineOptions& o) { o.kv_memory_fraction = std::nan(""); });
+  expect("max_model_len is 1000000, but the model was trained for",
+         [](EngineOptions& o) { o.max_model_len = 1000000; });
+  expect("a context of 200 tokens needs 13 blocks", [](EngineOptions& o) {
+    o.max_model_len = 200;
+    o.kv_blocks = 12;
+  });
+  expect("does not fit into", [](EngineOptions& o) { o.kv_blocks = 100'000'000; });
+  expect("tpu", [](EngineOptions& o) { o.backend = "tpu"; });
+  expect("KV cache of Q4_0", [](EngineOptions& o) { o.kv_dtype = DType::kQ4_0; });
+}
+
+}  // namespace
+}  // namespace ferrum
