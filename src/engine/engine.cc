@@ -106,15 +106,21 @@ void report_rejected(const std::vector<KernelChoice>& kernels) {
   }
 }
 
+SchedulerLimits scheduler_limits(const EngineOptions& o) {
+  SchedulerLimits limits;
+  limits.max_seqs = o.max_seqs;
+  limits.max_batched_tokens = o.max_batched_tokens;
+  limits.max_logits = o.max_seqs + kScoredPositions;
+  limits.max_waiting = o.max_waiting;
+  return limits;
+}
+
 // Makes the runner as planned. Fills core, runner and description.
 Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
-  parts.core = {{o.max_seqs, o.max_batched_tokens, planned_logit_rows(o), o.max_waiting},
-                {parts.spec.vocab_size, o.max_model_len},
-                num_blocks,
-                o.block_size};
+  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size};
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;

@@ -17,10 +17,6 @@
 namespace ferrum {
 namespace {
 
-// Prompt positions of a step that may be scored for prompt_logprobs, besides one sampled position per sequence. Each
-// costs a row of the vocabulary, 0.6 MB at 150,000 tokens.
-constexpr int kScoredPositions = 64;
-
 // Measured (docs/memory.md): pages of the program and its libraries that are first touched while a model runs, and what
 // the engine's own structures (queue, scheduler, threads' stacks, allocator slack) take beside the named parts.
 constexpr int64_t kLaterCodePages = int64_t{1536} << 10;

@@ -58,6 +58,9 @@ struct MemoryPlan {
   int64_t host_total() const { return total(MemoryKind::kFile) + total(MemoryKind::kAnonymous); }
 };
 
+// Prompt positions of a step that may be scored for prompt_logprobs, besides one sampled position per sequence. Each
+// costs a row of the vocabulary, 0.6 MB at 150,000 tokens.
+inline constexpr int kScoredPositions = 64;
 // Logit rows that the runner's workspace has for these options: one per sequence and some for scored prompts.
 int planned_logit_rows(const EngineOptions& options);
 
