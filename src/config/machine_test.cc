@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 class FakeRoot {
  public:
-  explicit FakeRoot(const std::map<std::string, std::string>& files) {
+  using Files = std::map<std::string, std::string>;
+  explicit FakeRoot(const Files& files) {
     static int count = 0;
     root_ = fs::temp_directory_path() / ("ferrum-machine-" + std::to_string(getpid()) + "-" + std::to_string(count++));
     for (const auto& [path, text] : files) {
@@ -83,14 +84,14 @@ TEST(Machine, TakesTheTightestCgroupLimit) {
   EXPECT_DOUBLE_EQ(m.cgroup_cpus, 1.5);
   EXPECT_EQ(m.compute_threads(), 1);
 
-  const Machine v1 = FakeRoot({{"sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"}}).probe();
+  const Machine v1 = FakeRoot(FakeRoot::Files{{"sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"}}).probe();
   EXPECT_EQ(v1.cgroup_memory_limit, 512 << 20);
-  const Machine unlimited = FakeRoot({{"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"}}).probe();
+  const Machine unlimited = FakeRoot(FakeRoot::Files{{"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"}}).probe();
   EXPECT_EQ(unlimited.cgroup_memory_limit, std::nullopt);
 }
 
 TEST(Machine, AnOddContainerIsNoReasonNotToStart) {
-  const Machine empty = FakeRoot({}).probe();
+  const Machine empty = FakeRoot(FakeRoot::Files{}).probe();
   EXPECT_EQ(empty.memory_total, 0);
   EXPECT_TRUE(empty.caches.empty());
   EXPECT_GE(empty.compute_threads(), 1);

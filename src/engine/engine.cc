@@ -34,6 +34,8 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
+  FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
+  FERRUM_RETURN_IF_ERROR(check_range("prefill_first_until_active", o.prefill_first_until_active, 0, 4096));
   if (!(o.kv_memory_fraction > 0 && o.kv_memory_fraction <= 1)) {
     return invalid_argument("kv_memory_fraction must be above 0 and at most 1, got " +
                             std::to_string(o.kv_memory_fraction));
@@ -115,7 +117,8 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
   o.kv_blocks = kv.num_blocks;
 
   const int max_logits = o.max_seqs + kScoredPositions;
-  parts.core = {{o.max_seqs, o.max_batched_tokens, max_logits, o.max_waiting},
+  parts.core = {{o.max_seqs, o.max_batched_tokens, max_logits, o.max_waiting, o.active_decode_prefill_chunk,
+                 o.prefill_first_until_active, o.whole_prompts},
                 {parts.spec.vocab_size, o.max_model_len},
                 kv.num_blocks,
                 o.block_size};

@@ -34,6 +34,10 @@ struct EngineOptions {
   int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
   DType kv_dtype = DType::kF16;
+  // Which prompts a step reads (SchedulerLimits has the meaning); 0 and false = first come first served.
+  int active_decode_prefill_chunk = 0;
+  int prefill_first_until_active = 0;
+  bool whole_prompts = false;
 };
 
 struct Request {
