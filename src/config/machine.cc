@@ -3,14 +3,19 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <limits>
+#include <memory>
+#include <new>
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <system_error>
+#include <thread>
 
 #include "config/parse.h"
 
@@ -19,8 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIsaFlags[] = {"avx2",        "f16c",        "fma",      "avx512f",  "avx512bw",
-                                     "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16"};
+// As /proc/cpuinfo spells them (x86, then Arm).
+constexpr const char* kIsaFlags[] = {"avx2",     "f16c",     "fma",         "avx512f",     "avx512bw", "avx512dq",
+                                     "avx512vl", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16",
+                                     "asimd",    "asimddp",  "i8mm",        "sve"};
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path);
@@ -58,7 +65,7 @@ int64_t kilobytes(const std::string& meminfo, std::string_view name) {
 void probe_isa(const fs::path& root, Machine& m) {
   const std::string cpuinfo = read_file(root / "proc/cpuinfo");
   m.cpu_model = field(cpuinfo, "model name");
-  std::istringstream words(field(cpuinfo, "flags"));
+  std::istringstream words(field(cpuinfo, "flags") + " " + field(cpuinfo, "Features"));
   std::set<std::string> flags;
   for (std::string word; words >> word;) flags.insert(word);
   for (const char* flag : kIsaFlags) {
@@ -101,7 +108,10 @@ void probe_topology(const fs::path& root, Machine& m) {
 }
 
 // "32K", "1M", "32768K"
-int64_t cache_bytes(const std::string& size) { return parse_bytes(size, int64_t{1} << 40).is_ok() ? *parse_bytes(size, int64_t{1} << 40) : 0; }
+int64_t cache_bytes(const std::string& size) {
+  const Result<int64_t> bytes = parse_bytes(size, int64_t{1} << 40);
+  return bytes.is_ok() ? *bytes : 0;
+}
 
 int count_cpu_list(std::string_view list) {  // "0-3,8-11"
   int count = 0;
@@ -141,30 +151,18 @@ void probe_memory(const fs::path& root, Machine& m) {
   }
 }
 
-// The tightest limit on the way from our cgroup (version 2) to the root; a container sees its own as the root.
+// The tightest limits on the way from our cgroup (version 2) to the root; a container sees its own as the root.
 void probe_cgroup(const fs::path& root, Machine& m) {
   std::string own;  // "0::/user.slice/..."
   std::istringstream lines(read_file(root / "proc/self/cgroup"));
   for (std::string line; std::getline(lines, line);) {
-    if (line.rfind("0::", 0) == 0) own = line.substr(3);
+    if (line.starts_with("0::")) own = line.substr(3);
   }
   const fs::path top = root / "sys/fs/cgroup";
   for (fs::path group = fs::path(own).relative_path();; group = group.parent_path()) {
-    const fs::path at = top / group;
-    const auto limit = read_int(at / "memory.max");  // "max" is no number
-    if (limit && (!m.cgroup_memory_limit || *limit < *m.cgroup_memory_limit)) {
-      m.cgroup_memory_limit = limit;
-      const int64_t used = read_int(at / "memory.current").value_or(0);
-      int64_t droppable = 0;
-      std::istringstream stat(read_file(at / "memory.stat"));
-      for (std::string key; stat >> key;) {
-        int64_t value = 0;
-        stat >> value;
-        if (key == "inactive_file" || key == "active_file") droppable += value;
-      }
-      m.cgroup_memory_used = std::max<int64_t>(used - droppable, 0);
-    }
-    std::istringstream quota(read_file(at / "cpu.max"));  // "200000 100000" or "max 100000"
+    const auto limit = read_int(top / group / "memory.max");  // "max" is no number
+    if (limit) m.cgroup_memory_limit = std::min(m.cgroup_memory_limit.value_or(*limit), *limit);
+    std::istringstream quota(read_file(top / group / "cpu.max"));  // "200000 100000" or "max 100000"
     double allowed = 0, period = 0;
     if (quota >> allowed >> period && period > 0) {
       const double cpus = allowed / period;
@@ -172,23 +170,12 @@ void probe_cgroup(const fs::path& root, Machine& m) {
     }
     if (group.empty()) break;
   }
-  // Version 1, where that is what is mounted.
+  // Version 1, where that is what is mounted; "no limit" is a number near 2^63 there.
   const auto v1 = read_int(top / "memory/memory.limit_in_bytes");
-  if (!m.cgroup_memory_limit && v1 && *v1 < (int64_t{1} << 60)) {
-    m.cgroup_memory_limit = v1;
-    m.cgroup_memory_used = read_int(top / "memory/memory.usage_in_bytes").value_or(0);
-  }
+  if (!m.cgroup_memory_limit && v1 && *v1 < (int64_t{1} << 60)) m.cgroup_memory_limit = v1;
 }
 
 }  // namespace
-
-int64_t Machine::usable_memory() const {
-  int64_t usable = memory_available;
-  if (cgroup_memory_limit) {
-    usable = std::min(usable, std::max<int64_t>(*cgroup_memory_limit - cgroup_memory_used.value_or(0), 0));
-  }
-  return usable;
-}
 
 int Machine::compute_threads() const {
   int threads = physical_cores;
@@ -205,6 +192,55 @@ Machine probe_machine(const std::string& root_directory) {
   probe_memory(root, m);
   probe_cgroup(root, m);
   return m;
+}
+
+namespace {
+
+// Sums 64-bit words so that the compiler can keep several loads in flight and nothing is left out.
+uint64_t sum_words(const uint64_t* words, size_t count) {
+  uint64_t sums[8] = {};
+  for (size_t i = 0; i + 8 <= count; i += 8) {
+    for (size_t lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
+  }
+  uint64_t total = 0;
+  for (uint64_t sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+double measure_read_bandwidth(int threads, int64_t bytes) {
+  constexpr int kPasses = 5;
+  const auto workers = static_cast<size_t>(std::clamp(threads, 1, 256));
+  const size_t words = static_cast<size_t>(std::max<int64_t>(bytes, 0)) / sizeof(uint64_t) / workers;  // each
+  if (words == 0) return 0;
+  const std::unique_ptr<uint64_t[]> buffer(new (std::nothrow) uint64_t[words * workers]);
+  if (buffer == nullptr) return 0;
+
+  std::atomic<uint64_t> sink{0};
+  const auto pass = [&](bool write) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<std::jthread> crew;  // joined also when one cannot be started
+    for (size_t w = 0; w < workers; ++w) {
+      crew.emplace_back([&, own = buffer.get() + w * words] {
+        if (write) std::fill_n(own, words, uint64_t{1});
+        sink += sum_words(own, words);
+      });
+    }
+    crew.clear();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  double fastest = 0;
+  try {
+    pass(true);  // each thread touches its pages first
+    for (int i = 0; i < kPasses; ++i) {
+      const double seconds = pass(false);
+      if (fastest == 0 || seconds < fastest) fastest = seconds;
+    }
+  } catch (const std::system_error&) {  // no more threads
+    return 0;
+  }
+  return fastest > 0 ? static_cast<double>(words * workers * sizeof(uint64_t)) / fastest : 0;
 }
 
 }  // namespace ferrum

@@ -17,7 +17,7 @@ struct CacheInfo {
 
 struct Machine {
   std::string cpu_model;          // "AMD EPYC ..."; "" if unknown
-  std::vector<std::string> isa;   // of avx2, f16c, fma, avx512f, avx512bw, avx512_vnni, avx512_bf16, avx_vnni, amx_int8
+  std::vector<std::string> isa;   // those of the instruction-set extensions that matter here: "avx2", ...
   int logical_cpus = 1;           // that this process may run on (affinity)
   int physical_cores = 1;         // distinct cores among them
   double cgroup_cpus = 0;         // CPU quota in cores; 0 = none
@@ -26,13 +26,10 @@ struct Machine {
   int64_t memory_total = 0;       // bytes; of the machine
   int64_t memory_available = 0;   // bytes; what new allocations can have without swapping
   std::optional<int64_t> cgroup_memory_limit;  // bytes
-  std::optional<int64_t> cgroup_memory_used;   // bytes, page cache that can be dropped not counted
   std::string transparent_huge_pages;          // "always", "madvise", "never"; "" if unknown
   int64_t huge_pages_free = 0;                 // explicit ones, of huge_page_bytes
   int64_t huge_page_bytes = 0;
 
-  // What this process can still allocate: the smaller of the machine's and the cgroup's rest.
-  int64_t usable_memory() const;
   // Threads that compute well: physical cores, no more than the quota, at least one.
   int compute_threads() const;
 };
@@ -41,8 +38,8 @@ struct Machine {
 // defaults: an odd container is no reason not to start.
 Machine probe_machine(const std::string& root = "");
 
-// Read bandwidth of main memory in bytes per second with this many threads: the median of a few passes over a buffer
-// that no cache holds. Takes about a tenth of a second and `bytes` of memory; 0 if that cannot be had.
+// Read bandwidth of main memory in bytes per second with this many threads: the best of a few passes over a buffer that
+// should be larger than all caches. Takes some tenths of a second and `bytes` of memory; 0 where that cannot be had.
 double measure_read_bandwidth(int threads, int64_t bytes = int64_t{256} << 20);
 
 }  // namespace ferrum

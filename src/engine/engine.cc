@@ -30,6 +30,8 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
+  FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
+  FERRUM_RETURN_IF_ERROR(check_range("prefill_first_until_active", o.prefill_first_until_active, 0, 4096));
   if (!(o.kv_memory_fraction > 0 && o.kv_memory_fraction <= 1)) {
     return invalid_argument("kv_memory_fraction must be above 0 and at most 1, got " +
                             std::to_string(o.kv_memory_fraction));
@@ -112,6 +114,9 @@ SchedulerLimits scheduler_limits(const EngineOptions& o) {
   limits.max_batched_tokens = o.max_batched_tokens;
   limits.max_logits = o.max_seqs + kScoredPositions;
   limits.max_waiting = o.max_waiting;
+  limits.active_decode_prefill_chunk = o.active_decode_prefill_chunk;
+  limits.prefill_first_until_active = o.prefill_first_until_active;
+  limits.whole_prompts = o.whole_prompts;
   return limits;
 }
 

@@ -36,6 +36,10 @@ struct EngineOptions {
   double kv_memory_fraction = 0.5;
   DType kv_dtype = DType::kF16;
   bool parity_gate = true;  // compare each kernel with the reference on a sample of the model before it is used
+  // Which prompts a step reads (SchedulerLimits has the meaning); 0 and false = first come first served.
+  int active_decode_prefill_chunk = 0;
+  int prefill_first_until_active = 0;
+  bool whole_prompts = false;
 };
 
 struct Request {
