@@ -19,8 +19,8 @@ namespace {
 
 // Measured (docs/memory.md): pages of the program and its libraries that are first touched while a model runs, and what
 // the engine's own structures (queue, scheduler, threads' stacks, allocator slack) take beside the named parts.
-constexpr int64_t kLaterCodePages = int64_t{1536} << 10;
-constexpr int64_t kEngineBase = int64_t{512} << 10;
+constexpr int64_t kLaterCodePages = int64_t{3200} << 10;
+constexpr int64_t kEngineBase = int64_t{64} << 10;
 constexpr int64_t kPerThread = int64_t{64} << 10;
 
 // An accelerator keeps a tenth, at least 2 GiB, for its context, captured graphs and fragmentation: the resolver's
@@ -77,7 +77,9 @@ int64_t tokenizer_size(const Gguf& file) {
     for (const std::string& text : **values) bytes += string_bytes(text) + each;
     return std::pair{bytes, static_cast<int64_t>((*values)->size())};
   };
-  constexpr int64_t kPerToken = 1 + 8 + 64 + 16;  // type, symbol, node of the hash table, its bucket
+  constexpr int64_t kTables = 1 + 8 + 64 + 16;  // type, symbol, node of the hash table, its bucket
+  constexpr int64_t kWhileChecking = 48;        // nodes of the duplicate check: freed, but the heap keeps their pages
+  constexpr int64_t kPerToken = kTables + kWhileChecking;
   const auto [token_bytes, tokens] = strings("tokens", kPerToken);
   const auto [merge_bytes, merges] = strings("merges", 0);
   const int64_t slots =
@@ -167,8 +169,9 @@ class Planner {
     const BackendConfig config{o_.backend, o_.isa, o_.threads, {o_.max_batched_tokens}};
     add("backend scratch", compute_kind(), scratch_bytes(config, matrices), "quantised activations, row buffers");
     const int64_t row = spec_.vocab_size * static_cast<int64_t>(sizeof(float));
-    const int64_t sampler = row + spec_.vocab_size * static_cast<int64_t>(sizeof(Candidate));
-    add("sampler", MemoryKind::kAnonymous, sampler, "one row of logits and its candidates");
+    const auto per_token = static_cast<int64_t>(2 * sizeof(Candidate) + sizeof(ScoredToken));
+    add("sampler", MemoryKind::kAnonymous, row + spec_.vocab_size * per_token,
+        "one row of logits, its candidates, and the filters' copies");
     if (on_device()) {
       add("logits on the host", MemoryKind::kAnonymous, logits * row, "read back from the device");
       add("device reserve", MemoryKind::kDevice, device_reserve(*demand_.device_bytes),
