@@ -41,6 +41,12 @@ Buffer random_weights(size_t bytes) {
   return buffer;
 }
 
+// As files have them: exponents around 2^-7. With random ones a part of the scales would be subnormal.
+void set_exponents(Buffer& weights) {
+  const auto block = static_cast<size_t>(info(DType::kMXFP4).block_bytes);
+  for (size_t at = 0; at < weights.bytes(); at += block) static_cast<uint8_t*>(weights.data())[at] = 120;
+}
+
 void read_memory(benchmark::State& state, int threads) {
   const Buffer buffer = random_weights(kBeyondCaches);
   const auto* words = static_cast<const uint64_t*>(buffer.data());
@@ -63,7 +69,8 @@ void run_linear(benchmark::State& state, DType dtype, const std::string& isa, in
   const size_t matrix_bytes = bytes_of(dtype, kWidth * kWidth);
   // Decoding meets each matrix once per token, from memory; for prefill one is enough.
   const size_t matrices = tokens == 1 ? std::max<size_t>(1, kBeyondCaches / matrix_bytes) : 1;
-  const Buffer weights = random_weights(matrices * matrix_bytes);
+  Buffer weights = random_weights(matrices * matrix_bytes);
+  if (dtype == DType::kMXFP4) set_exponents(weights);
   std::vector<std::unique_ptr<Linear>> linears;
   for (size_t i = 0; i < matrices; ++i) {
     const ConstView matrix(static_cast<std::byte*>(weights.data()) + i * matrix_bytes, dtype, {kWidth, kWidth});
@@ -130,7 +137,8 @@ void register_all() {
   const auto add = [](const std::string& name, auto body) {
     benchmark::RegisterBenchmark(name.c_str(), body)->UseRealTime()->Unit(benchmark::kMillisecond);
   };
-  for (int threads : {1, cores}) {
+  const std::vector<int> thread_counts = cores > 1 ? std::vector<int>{1, cores} : std::vector<int>{1};
+  for (int threads : thread_counts) {
     add("memory/" + std::to_string(threads), [=](benchmark::State& s) { read_memory(s, threads); });
   }
   for (std::string_view level : isa_choices()) {
@@ -141,11 +149,13 @@ void register_all() {
         continue;
       }
       const std::string tail = std::string(type.name) + "/";
-      const std::string where = isa + "/" + std::to_string(cores);
-      add("decode/" + tail + where, [=](benchmark::State& s) { run_linear(s, type.dtype, isa, cores, 1); });
-      for (int64_t tokens : {4, 128}) {
-        add("prefill/" + tail + std::to_string(tokens) + "/" + where,
-            [=](benchmark::State& s) { run_linear(s, type.dtype, isa, cores, tokens); });
+      for (int threads : thread_counts) {
+        const std::string where = isa + "/" + std::to_string(threads);
+        add("decode/" + tail + where, [=](benchmark::State& s) { run_linear(s, type.dtype, isa, threads, 1); });
+        for (int64_t tokens : {4, 128}) {
+          add("prefill/" + tail + std::to_string(tokens) + "/" + where,
+              [=](benchmark::State& s) { run_linear(s, type.dtype, isa, threads, tokens); });
+        }
       }
     }
     add("attention/1/4096/" + isa + "/" + std::to_string(cores),

@@ -84,7 +84,7 @@ def main():
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--vocab", type=int, default=4096)
     p.add_argument("--short", type=int, nargs=2, default=(320, 30000), help="length and number of the short rows")
-    p.add_argument("--long", type=int, nargs=2, default=(2048, 300), help="the same of the long rows")
+    p.add_argument("--long", type=int, nargs=2, default=(1024, 1200), help="the same of the long rows")
     p.add_argument("--late-from", type=int, default=20400, help="from which short row on the later mix of kinds is used")
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def main():
         return [np.concatenate(x) for x in zip(early, late)]
 
     sets = {"held-out": (corpus.documents(args.seed + 1, held=True, long_share=0), 512, 128),
-            "held-out-long": (corpus.documents(args.seed + 2, held=True, long_share=20), 2048, 16),
+            "held-out-long": (corpus.documents(args.seed + 2, held=True, long_share=20), 1024, 32),
             "train-long": (corpus.documents(args.seed + 4, long_share=8, late=True), *args.long)}
     made = {name: rows(tok, stream, length, count) for name, (stream, length, count) in sets.items()}
     made["train-short"] = train_short(*args.short, args.late_from)

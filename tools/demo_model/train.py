@@ -1,6 +1,6 @@
 """Trains the demo model on the rows that prepare.py wrote. Kill it and start it again: it goes on from its last checkpoint.
 
-Schedule: warm-up, a constant rate, then a linear decay to zero; the last steps use the long rows. Matrices are trained with Muon
+The last steps use the long rows (see schedule). Matrices are trained with Muon
 (an orthogonalised momentum step), which needs about half as many tokens as AdamW here; everything else with AdamW.
 """
 
@@ -47,10 +47,13 @@ class Muon:
                 p.mul_(1 - rate * decay).add_(u, alpha=-rate * scale)
 
 
-def schedule(step, steps, warm=60, decay=0.35):
+def schedule(step, short, long, warm=60, decay=0.31, low=0.17, again=0.5):
+    """Up, constant, down to a sixth over the short rows; the long rows start again at half, since their positions are new."""
     if step < warm:
         return (step + 1) / warm
-    return min(1.0, (steps - step) / (decay * steps))
+    if step < short:
+        return min(1.0, 1 - (1 - low) * (step - (1 - decay) * short) / (decay * short))
+    return again * (short + long - step) / long
 
 
 class Threads:
@@ -153,7 +156,7 @@ def main():
         index = step - (args.steps - args.long_steps) if rows is long else step
         length = rows.tokens.shape[1] - 1
         parts = max(1, args.batch // (rows.batch * length))
-        rate = schedule(step, args.steps)
+        rate = schedule(step, args.steps - args.long_steps, args.long_steps)
         loss_sum = 0.0
         for i in range(parts):
             x, y, w = rows[index * parts + i]

@@ -25,6 +25,7 @@ typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
 typedef uint8_t U8x16 __attribute__((vector_size(16)));
 typedef uint16_t U16x8 __attribute__((vector_size(16)));
+typedef uint16_t U16x4 __attribute__((vector_size(8)));
 
 struct F32 {
   F32x4 v[4];
@@ -66,15 +67,15 @@ FERRUM_INLINE F32 load_f16(const void* p) {
   const auto* bytes = static_cast<const std::byte*>(p);
   F32 r;
   for (int i = 0; i < 4; ++i) {
-    uint16_t h[4];
-    std::memcpy(h, bytes + 8 * i, sizeof h);
-    // Shifted into a float's place, the exponent is off by 112: a multiplication corrects it, exactly, also for
-    // subnormals. Infinity and NaN come out as 2^16 and more and get their exponent back.
-    const I32x4 wide = {h[0], h[1], h[2], h[3]};
-    const I32x4 shifted = (wide & 0x7fff) << 13;
-    const F32x4 scaled = reinterpret_cast<F32x4>(shifted) * 0x1p112f;
-    const I32x4 special = (scaled >= 65536.0f) & 0x7f800000;
-    r.v[i] = reinterpret_cast<F32x4>(reinterpret_cast<I32x4>(scaled) | special | ((wide & 0x8000) << 16));
+    // Exponent and mantissa in a float's place; the exponents' offsets differ by 112, infinity's and NaN's by 224.
+    // Subnormals, whose exponent counts as 1, get an implied bit that is subtracted again: exact, and no subnormal
+    // float comes up on the way, which would be slow.
+    const I32x4 wide = __builtin_convertvector(load_vector<U16x4>(bytes + 8 * i), I32x4);
+    const I32x4 shifted = (wide & 0x7fff) << 13, exponent = shifted & (0x1f << 23);
+    const I32x4 normal = shifted + (112 << 23) + ((exponent == (0x1f << 23)) & (112 << 23));
+    const F32x4 subnormal = reinterpret_cast<F32x4>(shifted + (113 << 23)) - 0x1p-14f;
+    const I32x4 magnitude = exponent == 0 ? reinterpret_cast<I32x4>(subnormal) : normal;
+    r.v[i] = reinterpret_cast<F32x4>(magnitude | ((wide & 0x8000) << 16));
   }
   return r;
 }
@@ -82,9 +83,7 @@ FERRUM_INLINE F32 load_bf16(const void* p) {
   const auto* bytes = static_cast<const std::byte*>(p);
   F32 r;
   for (int i = 0; i < 4; ++i) {
-    uint16_t b[4];
-    std::memcpy(b, bytes + 8 * i, sizeof b);
-    const I32x4 wide = {b[0], b[1], b[2], b[3]};
+    const I32x4 wide = __builtin_convertvector(load_vector<U16x4>(bytes + 8 * i), I32x4);
     r.v[i] = reinterpret_cast<F32x4>(wide << 16);
   }
   return r;
