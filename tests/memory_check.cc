@@ -14,7 +14,8 @@
 namespace ferrum {
 namespace {
 
-constexpr int kAnswer = 8;  // tokens to decode
+// Tokens to decode: enough that the first sequence still runs when the last one's prompt has been read.
+int answer_tokens(const EngineOptions& o) { return 8 + 2 * (o.max_seqs * o.max_model_len / o.max_batched_tokens); }
 
 std::vector<TokenId> prompt_of(int length, int salt, int64_t vocab) {
   std::vector<TokenId> tokens;
@@ -24,13 +25,13 @@ std::vector<TokenId> prompt_of(int length, int salt, int64_t vocab) {
   return tokens;
 }
 
-Request request_of(std::vector<TokenId> prompt) {
+Request request_of(std::vector<TokenId> prompt, int answer) {
   Request request;
   request.prompt = std::move(prompt);
   request.sampling.temperature = 1;
   request.sampling.top_p = 0.95f;
   request.sampling.seed = 1;
-  request.stop.max_tokens = kAnswer;
+  request.stop.max_tokens = answer;
   request.stop.ignore_eos = true;
   return request;
 }
@@ -38,6 +39,7 @@ Request request_of(std::vector<TokenId> prompt) {
 Status use_everything(Engine& engine) {
   const EngineOptions& o = engine.options();
   const int64_t vocab = engine.model().vocab_size;
+  const int answer = answer_tokens(o), prompt = o.max_model_len - answer;
   Status failed;
   const EventSink sink = [&failed](const Event& event) {
     if (event.finished && event.reason == FinishReason::kError) failed = event.error;
@@ -49,14 +51,14 @@ Status use_everything(Engine& engine) {
     }
   };
   // A step with as many rows of logits as there can be.
-  Request scored = request_of(prompt_of(std::min(o.max_model_len - kAnswer, planned_logit_rows(o) + 8), 0, vocab));
+  Request scored = request_of(prompt_of(std::min(prompt, planned_logit_rows(o) + 8), 0, vocab), 4);
   scored.prompt_logprobs = true;
   scored.sampling.logprobs = 0;
   FERRUM_RETURN_IF_ERROR(engine.submit(std::move(scored), sink).status());
   FERRUM_RETURN_IF_ERROR(finish());
   // Every block of the KV cache.
   for (int i = 0; i < o.max_seqs; ++i) {
-    FERRUM_RETURN_IF_ERROR(engine.submit(request_of(prompt_of(o.max_model_len - kAnswer, i, vocab)), sink).status());
+    FERRUM_RETURN_IF_ERROR(engine.submit(request_of(prompt_of(prompt, i, vocab), answer), sink).status());
   }
   return finish();
 }
@@ -74,6 +76,11 @@ int run(const std::string& path, const std::map<std::string, double>& named) {
   const double tolerance = number("tolerance", 3);
 
   const auto engine = Engine::load(path, options);
+  if (engine.is_ok() && number("verbose", 0) != 0) {
+    const ProcessMemory loaded = process_memory();
+    std::fprintf(stderr, "loaded: anonymous %lld, file %lld\n", static_cast<long long>(loaded.anonymous),
+                 static_cast<long long>(loaded.file));
+  }
   const Status status = engine.is_ok() ? use_everything(**engine) : engine.status();
   if (!status.is_ok()) {
     std::fprintf(stderr, "memory_check: %s\n", status.message().c_str());

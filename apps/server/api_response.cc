@@ -245,6 +245,10 @@ class CompletionFormat : public ResponseFormat {
       const bool predicted = i > 0 && i - 1 < known.size();
       append(choice, prompt.tokens[i], predicted ? &known[i - 1] : nullptr, lists);
     }
+    // SentencePiece vocabularies put a space before the first word, which the tokens have and the text has not.
+    const size_t length = count_characters(prompt.text);
+    const size_t surplus = choice.offset > length ? choice.offset - length : 0;
+    for (Json& offset : lists["text_offset"]) offset = offset.get<size_t>() - std::min(surplus, offset.get<size_t>());
     return lists;
   }
 

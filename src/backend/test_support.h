@@ -174,7 +174,8 @@ inline std::unique_ptr<Backend> make_reference() {
 
 // Bits rather than values: tells -0 from 0, and NaN is equal to the same NaN.
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  if (a.size() != b.size()) return false;
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 // gamma_n = n u / (1 - n u): the relative error of n float32 roundings in a row, u = 2^-24 (Higham, "Accuracy and

@@ -16,7 +16,7 @@ namespace {
 std::vector<std::string> weight_types(const Gguf& file) {
   std::map<std::string, uint64_t> bytes;
   for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.view.rank() >= 2) bytes[std::string(to_string(tensor.view.dtype()))] += tensor.bytes;
+    if (tensor.view.rank >= 2) bytes[std::string(to_string(tensor.view.dtype))] += tensor.bytes;
   }
   std::vector<std::string> types;
   for (const auto& [type, count] : bytes) types.push_back(type);
