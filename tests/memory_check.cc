@@ -14,7 +14,8 @@
 namespace ferrum {
 namespace {
 
-// Tokens to decode: enough that the first sequence still runs when the last one's prompt has been read.
+// Tokens to decode: enough that the first sequence still runs when the last prompt has been read, and that each leaves
+// the others the block that admission keeps back.
 int answer_tokens(const EngineOptions& o) { return 8 + 2 * (o.max_seqs * o.max_model_len / o.max_batched_tokens); }
 
 std::vector<TokenId> prompt_of(int length, int salt, int64_t vocab) {
