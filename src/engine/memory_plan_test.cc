@@ -111,10 +111,11 @@ TEST_F(MemoryPlanTest, RefusesWhatDoesNotFitAndSaysWhatWould) {
 TEST_F(MemoryPlanTest, ReducesTheContextOnlyWhereNobodyAskedForOne) {
   MemoryDemand d = demand();
   d.options.max_seqs = 1;
-  d.available = 17 * kMiB;
+  const MemoryPlan whole = plan(d);
+  d.available = whole.host_total() - whole.resident_before - part(whole, "KV cache") + kMiB;  // half of it: 10 blocks
   const MemoryPlan p = plan(d);
   EXPECT_TRUE(p.verdict.is_ok()) << p.verdict.message();
-  EXPECT_LT(p.options.max_model_len, p.model_context);
+  EXPECT_EQ(p.options.max_model_len, 160);
   EXPECT_NE(p.note, "");
 }
 

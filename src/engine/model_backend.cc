@@ -1,9 +1,11 @@
 #include "engine/model_backend.h"
 
+#include <chrono>
 #include <set>
 
 #include "backend/registry.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "models/spec_reader.h"
 #include "models/weights.h"
 
@@ -38,7 +40,13 @@ Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const Engi
     FERRUM_RETURN_IF_ERROR(bind_weights(file, spec).status());  // every tensor the sample takes is what it should be
     config.parity = parity_sample(file, spec, options);
   }
-  return make_backend(config);
+  const auto begin = std::chrono::steady_clock::now();
+  auto backend = make_backend(config);
+  if (options.parity_gate && backend.is_ok()) {
+    const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
+    spdlog::debug("parity gate: {} kernels in {:.1f} ms", (*backend)->kernel_choices().size(), taken.count());
+  }
+  return backend;
 }
 
 }  // namespace ferrum
