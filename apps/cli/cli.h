@@ -25,6 +25,7 @@ using SettingFlags = std::vector<std::pair<std::string, std::string>>;
 // What the command line asked for.
 struct Invocation {
   SettingFlags flags;
+  std::string config_file;  // --config; "" = the usual places
   std::string default_log_level = "warn";
   std::function<int(const Settings&)> run;
 };
@@ -38,6 +39,7 @@ void add_tokenize_command(CLI::App& app, Invocation& invocation);
 void add_template_command(CLI::App& app, Invocation& invocation);
 void add_perplexity_command(CLI::App& app, Invocation& invocation);
 void add_logits_command(CLI::App& app, Invocation& invocation);
+void add_completion_command(CLI::App& app, Invocation& invocation);
 
 // One flag per declared setting of these scopes.
 void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializer_list<KeyScope> scopes);

@@ -5,8 +5,8 @@
 
 #include "apps/cli/chat.h"
 #include "apps/cli/cli.h"
-#include "apps/common/engine_settings.h"
 #include "apps/common/model_path.h"
+#include "engine/configure.h"
 
 namespace ferrum {
 namespace {
@@ -70,10 +70,10 @@ int run_command(const RunFlags& flags, const Settings& settings) {
   if (one_shot && prompt->empty())
     return report(invalid_argument("the prompt is empty; give --prompt or write to standard input"));
 
-  EngineOptions options = engine_options_from(settings);
-  // One conversation: memory for a single sequence, unless told otherwise.
-  if (!settings.get_int("FERRUM_MAX_SEQS")) options.max_seqs = 1;
-  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, options, loading_bar());
+  const Result<Configuration> configuration = configure(*path, settings, RunKind::kSingleUser);
+  if (!configuration.is_ok()) return report(configuration.status());
+  Result<std::unique_ptr<Engine>> engine =
+      Engine::load(*path, engine_options(configuration->run), loading_bar());
   if (!engine.is_ok()) return report(engine.status());
   (*engine)->start();
   Conversation conversation(**engine, std::move(generation), flags.system, flags.raw);

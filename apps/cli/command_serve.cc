@@ -6,11 +6,11 @@
 #include <csignal>
 
 #include "apps/cli/cli.h"
-#include "apps/common/engine_settings.h"
 #include "apps/common/model_path.h"
 #include "apps/server/http_server.h"
 #include "apps/server/service.h"
 #include "base/log.h"
+#include "engine/configure.h"
 
 namespace ferrum {
 namespace {
@@ -84,7 +84,10 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
   if (!server.is_ok()) return report(server.status());
 
   // Until the model is loaded signals have their default effect: there is nothing to drain.
-  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, engine_options_from(settings), loading_bar());
+  const Result<Configuration> configuration = configure(*path, settings, RunKind::kServing);
+  if (!configuration.is_ok()) return report(configuration.status());
+  Result<std::unique_ptr<Engine>> engine =
+      Engine::load(*path, engine_options(configuration->run), loading_bar());
   if (!engine.is_ok()) return report(engine.status());
   if (const Status status = catch_signals(); !status.is_ok()) return report(status);
   (*engine)->start();

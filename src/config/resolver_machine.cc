@@ -23,6 +23,11 @@ class MachineResolver {
     FERRUM_RETURN_IF_ERROR(check_backend());
     FERRUM_RETURN_IF_ERROR(check_kv());
     decide_plain();
+    const std::string isa = settings_.get_text("FERRUM_CPU_ISA").value_or("auto");
+    if (!on_cpu() && isa != "auto") {
+      return record_.refuse("FERRUM_CPU_ISA", "chooses kernels of the cpu backend, and that does not compute here");
+    }
+    config_.threads = settings_.get_int("FERRUM_THREADS").value_or(0);
     if (on_cpu() && in_.host) {
       decide_backend();
       FERRUM_RETURN_IF_ERROR(decide_isa());
