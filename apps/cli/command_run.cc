@@ -72,8 +72,7 @@ int run_command(const RunFlags& flags, const Settings& settings) {
 
   const Result<Configuration> configuration = configure(*path, settings, RunKind::kSingleUser);
   if (!configuration.is_ok()) return report(configuration.status());
-  Result<std::unique_ptr<Engine>> engine =
-      Engine::load(*path, engine_options(configuration->run), loading_bar());
+  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, engine_options(configuration->run), loading_bar());
   if (!engine.is_ok()) return report(engine.status());
   (*engine)->start();
   Conversation conversation(**engine, std::move(generation), flags.system, flags.raw);

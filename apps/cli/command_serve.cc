@@ -86,8 +86,7 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
   // Until the model is loaded signals have their default effect: there is nothing to drain.
   const Result<Configuration> configuration = configure(*path, settings, RunKind::kServing);
   if (!configuration.is_ok()) return report(configuration.status());
-  Result<std::unique_ptr<Engine>> engine =
-      Engine::load(*path, engine_options(configuration->run), loading_bar());
+  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, engine_options(configuration->run), loading_bar());
   if (!engine.is_ok()) return report(engine.status());
   if (const Status status = catch_signals(); !status.is_ok()) return report(status);
   (*engine)->start();

@@ -22,7 +22,8 @@ Count accelerator_kv_blocks(const KvNeed& need, std::optional<int64_t> vram_byte
     const int64_t available = *need.weight_bytes >= left ? 0 : left - *need.weight_bytes;
     selected = std::min(target, std::max(available / *need.bytes_per_token / need.block_size, least));
   }
-  return {std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
+  return {
+      std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
 }
 
 Result<Count> host_kv_blocks(const KvNeed& need, int64_t free_memory, double fraction) {

@@ -41,14 +41,14 @@ RunConfig decide(const std::vector<Setting>& settings) {
 }
 
 // The error must have all these parts.
-void expect_refused(const Result<RunConfig>& config, const std::vector<std::string>& parts) {
+void expect_error(const Result<RunConfig>& config, const std::vector<std::string>& parts) {
   ASSERT_FALSE(config.is_ok()) << parts.front();
   for (const std::string& part : parts) {
     EXPECT_NE(config.status().message().find(part), std::string::npos) << config.status().message();
   }
 }
 void expect_refused(const std::vector<Setting>& settings, const std::vector<std::string>& parts) {
-  expect_refused(resolve(host_input(settings)), parts);
+  expect_error(resolve(host_input(settings)), parts);
 }
 
 std::string reason_against(const RunConfig& c, std::string_view selection, std::string_view value) {
@@ -151,7 +151,7 @@ TEST(Refusals, WhatThisBuildLacksIsNotIgnored) {
     ResolverInput in = host_input();
     ASSERT_TRUE(in.settings.set(key.name, value, Source::kConfigFile).is_ok());
     const Result<RunConfig> config = resolve(in);
-    expect_refused(config, {std::string(key.name) + ": this build", "(config_file)", "no effect"});
+    expect_error(config, {std::string(key.name) + ": this build", "(config_file)", "no effect"});
     EXPECT_EQ(config.status().code(), StatusCode::kUnsupported);
     // What holds anyway is no error.
     const bool paged = key.part == Part::kContiguousKv;
@@ -185,11 +185,12 @@ TEST(Refusals, WhatTheMachineCannotDo) {
   expect_refused({{"FERRUM_BACKEND", "cuda"}}, {"FERRUM_BACKEND", "not compiled"});
   expect_refused({{"FERRUM_DTYPE", "bf16"}}, {"FERRUM_DTYPE", "not supported"});
   expect_refused({{"FERRUM_KV_DTYPE", "fp8"}}, {"FERRUM_KV_DTYPE", "not supported"});
-  expect_refused({{"FERRUM_KV_MAX_BLOCKS", "1000000"}}, {"FERRUM_KV_MAX_BLOCKS=1000000 (env)", "free beside the weights"});
+  expect_refused({{"FERRUM_KV_MAX_BLOCKS", "1000000"}},
+                 {"FERRUM_KV_MAX_BLOCKS=1000000 (env)", "free beside the weights"});
   expect_refused({{"FERRUM_MAX_MODEL_LEN", "50000"}}, {"FERRUM_MAX_MODEL_LEN", "exceeds model metadata"});
   ResolverInput reference = host_input({{"FERRUM_THREADS", "4"}});
   reference.hardware = HardwareCapabilities::host_cpu("reference");
-  expect_refused(resolve(reference), {"FERRUM_THREADS=4 (env)", "one thread"});
+  expect_error(resolve(reference), {"FERRUM_THREADS=4 (env)", "one thread"});
 }
 
 // GPU profile as decisions.
@@ -219,18 +220,18 @@ TEST(GpuDecisions, FollowTheDeviceOrTheSwitch) {
 }
 
 TEST(GpuDecisions, ImpossibleKernelsAreRefused) {
-  expect_refused(resolve(gpu_input("8.9", {{"FERRUM_WIDE_Q4K", "1"}, {"FERRUM_MWV_Q4K", "1", Source::kConfigFile}})),
-                 {"FERRUM_WIDE_Q4K=1 (env)", "FERRUM_MWV_Q4K=1 (config_file)"});
-  expect_refused(resolve(gpu_input("6.1", {{"FERRUM_W4A16_INTERLEAVED", "1"}})), {"FERRUM_W4A16_INTERLEAVED", "7.0"});
-  expect_refused(resolve(gpu_input("8.9", {{"FERRUM_FUSED_GATE_UP", "1"}, {"FERRUM_WIDE_Q4K", "1"}})),
-                 {"FERRUM_FUSED_GATE_UP=1", "FERRUM_WIDE_Q4K=1"});
+  expect_error(resolve(gpu_input("8.9", {{"FERRUM_WIDE_Q4K", "1"}, {"FERRUM_MWV_Q4K", "1", Source::kConfigFile}})),
+               {"FERRUM_WIDE_Q4K=1 (env)", "FERRUM_MWV_Q4K=1 (config_file)"});
+  expect_error(resolve(gpu_input("6.1", {{"FERRUM_W4A16_INTERLEAVED", "1"}})), {"FERRUM_W4A16_INTERLEAVED", "7.0"});
+  expect_error(resolve(gpu_input("8.9", {{"FERRUM_FUSED_GATE_UP", "1"}, {"FERRUM_WIDE_Q4K", "1"}})),
+               {"FERRUM_FUSED_GATE_UP=1", "FERRUM_WIDE_Q4K=1"});
   ResolverInput cpu = host_input({{"FERRUM_DP4A_Q6K", "1"}});
   cpu.parts = EngineParts::all();
-  expect_refused(resolve(cpu), {"FERRUM_DP4A_Q6K", "none computes here"});
-  expect_refused(resolve(gpu_input("8.9", {{"FERRUM_CPU_ISA", "avx2"}})), {"FERRUM_CPU_ISA=avx2 (env)", "cpu"});
+  expect_error(resolve(cpu), {"FERRUM_DP4A_Q6K", "none computes here"});
+  expect_error(resolve(gpu_input("8.9", {{"FERRUM_CPU_ISA", "avx2"}})), {"FERRUM_CPU_ISA=avx2 (env)", "cpu"});
   ResolverInput graph = host_input({{"FERRUM_CUDA_GRAPH", "1"}});
   graph.parts = EngineParts::all();
-  expect_refused(resolve(graph), {"FERRUM_CUDA_GRAPH", "CUDA backend"});
+  expect_error(resolve(graph), {"FERRUM_CUDA_GRAPH", "CUDA backend"});
 }
 
 // Start-up knobs of the mixture-of-experts dispatch (003).

@@ -35,7 +35,8 @@ class Generator {
         return std::to_string(low + pick(span + 1));
       }
       case KeyType::kFloat: return std::to_string(key.low + (key.high - key.low) * static_cast<double>(pick(11)) / 10);
-      case KeyType::kChoice: return std::string(key.choices[static_cast<size_t>(pick(static_cast<int64_t>(key.choices.size())))]);
+      case KeyType::kChoice:
+        return std::string(key.choices[static_cast<size_t>(pick(static_cast<int64_t>(key.choices.size())))]);
       case KeyType::kText: return "/some/where";
     }
     return "";
@@ -64,9 +65,9 @@ class Generator {
     if (chance(20)) in.model.graph_safe_moe = true;
     in.model.weight_types = {"Q4_K", "F32"};
     if (chance(50)) {
-      in.hardware = HardwareCapabilities::rtx4090_cuda(chance(50)
-                                                           ? CompiledKernelFeatures::m3_fast_path_with_source_fa2()
-                                                           : CompiledKernelFeatures::m3_fast_path_without_fa2());
+      in.hardware =
+          HardwareCapabilities::rtx4090_cuda(chance(50) ? CompiledKernelFeatures::m3_fast_path_with_source_fa2()
+                                                        : CompiledKernelFeatures::m3_fast_path_without_fa2());
       static const char* const kCapabilities[] = {"6.1", "7.0", "7.5", "8.0", "8.9", "9.0", "12.1", "N/A"};
       in.hardware.compute_capability = kCapabilities[pick(8)];
       in.hardware.vram_bytes = pick(48) * kGiB;

@@ -36,11 +36,16 @@ struct Section {
   std::string_view table, title;
 };
 constexpr Section kSections[] = {
-    {"engine", "Backend"},          {"cpu", "CPU"},
-    {"log", "Logging"},             {"memory", "Memory"},
-    {"scheduler", "Scheduling"},    {"server", "Server (`ferrum serve`)"},
-    {"cuda", "CUDA"},               {"moe", "Mixture of experts"},
-    {"profile", "Profiles and traces"}, {"kernels", "GPU kernels"},
+    {"engine", "Backend"},
+    {"cpu", "CPU"},
+    {"log", "Logging"},
+    {"memory", "Memory"},
+    {"scheduler", "Scheduling"},
+    {"server", "Server (`ferrum serve`)"},
+    {"cuda", "CUDA"},
+    {"moe", "Mixture of experts"},
+    {"profile", "Profiles and traces"},
+    {"kernels", "GPU kernels"},
 };
 
 std::string_view table_of(const KeySpec& key) { return key.toml.substr(0, key.toml.find('.')); }
@@ -61,7 +66,8 @@ void write_row(std::ostringstream& out, const KeySpec& key) {
   out << "| `" << key.name << "`";
   for (std::string_view alias : key.aliases) out << "<br>`" << alias << "`";
   out << " | `" << key.flag << "` | `" << key.toml << "` | " << values_of(key) << " | "
-      << (key.fallback.empty() ? "decided" : key.fallback) << " | " << effects_of(key) << " | " << to_string(key.stability) << " | " << needs_of(key) << " | " << key.help << " |\n";
+      << (key.fallback.empty() ? "decided" : key.fallback) << " | " << effects_of(key) << " | "
+      << to_string(key.stability) << " | " << needs_of(key) << " | " << key.help << " |\n";
 }
 
 constexpr char kIntroduction[] = R"(# Settings
@@ -170,7 +176,8 @@ Json toml_schema() {
   for (const Section& section : kSections) {
     Json properties = Json::object();
     for (const KeySpec& key : all_keys()) {
-      if (table_of(key) == section.table) properties[std::string(key.toml.substr(section.table.size() + 1))] = schema_of(key);
+      if (table_of(key) == section.table)
+        properties[std::string(key.toml.substr(section.table.size() + 1))] = schema_of(key);
     }
     tables[std::string(section.table)] = {
         {"type", "object"}, {"properties", properties}, {"additionalProperties", false}};

@@ -1,5 +1,5 @@
-// What is generated from the table of settings: lines of --help, docs/configuration.md, the JSON Schema of ferrum.toml and
-// shell completion. `write_reference docs` writes the committed files; a test compares them.
+// What is generated from the table of settings: lines of --help, docs/configuration.md, the JSON Schema of ferrum.toml
+// and shell completion. `write_reference docs` writes the committed files; a test compares them.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -31,7 +31,7 @@ TEST(Reference, EveryKeyIsInEveryProduct) {
   const std::string markdown = configuration_markdown();
   const auto schema = toml_schema();
   for (const KeySpec& key : all_keys()) {
-    EXPECT_NE(markdown.find("`" + std::string(key.name) + "`"), std::string::npos) << key.name;
+    EXPECT_NE(markdown.find(std::string("| `").append(key.name).append("`")), std::string::npos) << key.name;
     for (std::string_view alias : key.aliases) EXPECT_NE(markdown.find(alias), std::string::npos) << alias;
     const size_t dot = key.toml.find('.');
     ASSERT_NE(dot, std::string_view::npos) << key.name;

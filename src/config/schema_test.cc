@@ -1,5 +1,5 @@
-// The effective-config document and the decision trace keep to the JSON Schemas under docs/schema. The checker below knows
-// the keywords that those schemas use and fails on any other.
+// The effective-config document and the decision trace keep to the JSON Schemas under docs/schema. The checker below
+// knows the keywords that those schemas use and fails on any other.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -49,7 +49,8 @@ void check(const Json& schema, const Json& value, const std::string& path, std::
         breach(value.dump() + " does not match " + rule.dump());
       }
     } else if (keyword == "items") {
-      for (size_t i = 0; value.is_array() && i < value.size(); ++i) check(rule, value[i], path + "/" + std::to_string(i), breaches);
+      for (size_t i = 0; value.is_array() && i < value.size(); ++i)
+        check(rule, value[i], path + "/" + std::to_string(i), breaches);
     } else if (keyword == "properties") {
       for (const auto& [name, inner] : rule.items()) {
         if (value.is_object() && value.contains(name)) check(inner, value[name], path + "/" + name, breaches);
