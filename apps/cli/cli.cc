@@ -2,17 +2,21 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
+#include "config/reference.h"
+
 namespace ferrum {
 
 void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializer_list<KeyScope> scopes) {
+  command.add_option("--config", invocation.config_file, "Settings file; default: ./ferrum.toml, then the user's own")
+      ->group("Settings")
+      ->type_name("FILE");
   for (const KeySpec& key : all_keys()) {
     if (std::find(scopes.begin(), scopes.end(), key.scope) == scopes.end()) continue;
-    std::string help(key.help);
-    help.append(" [").append(key.name).append("]");
     // Values are not judged here: one parser reads them, whatever they come from.
     command
         .add_option_function<std::string>(
@@ -20,9 +24,9 @@ void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializ
             [&invocation, name = std::string(key.name)](const std::string& text) {
               invocation.flags.emplace_back(name, text);
             },
-            help)
-        ->group("Settings")
-        ->type_name(key.type == KeyType::kInt || key.type == KeyType::kFloat ? "NUMBER" : "TEXT");
+            help_line(key))
+        ->group(key.stability == Stability::kStable ? "Settings" : "Settings for experiments")
+        ->type_name(value_name(key));
   }
 }
 

@@ -26,6 +26,7 @@ using SettingFlags = std::vector<std::pair<std::string, std::string>>;
 // What the command line asked for.
 struct Invocation {
   SettingFlags flags;
+  std::string config_file;  // --config; "" = the usual places
   std::string default_log_level = "warn";
   std::function<int(const Settings&)> run;
 };
@@ -45,6 +46,7 @@ void add_doctor_command(CLI::App& app, Invocation& invocation);
 
 // --effective-config and --decision-trace.
 void add_record_flags(CLI::App& command, RecordFiles& files);
+void add_completion_command(CLI::App& app, Invocation& invocation);
 
 // One flag per declared setting of these scopes.
 void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializer_list<KeyScope> scopes);

@@ -5,17 +5,20 @@
 #include "apps/cli/cli.h"
 #include "base/log.h"
 #include "base/quote.h"
+#include "config/config_file.h"
 #include "config/parse.h"
 
 namespace ferrum {
 namespace {
 
-// Environment first, then the command line, which wins.
-Result<Settings> resolve_settings(const SettingFlags& flags) {
+// The order of reading does not matter: the command line wins over the environment, and that over the file.
+Result<Settings> resolve_settings(const Invocation& invocation) {
   FERRUM_ASSIGN_OR_RETURN(Settings settings, Settings::from_environment(ferrum_environment()));
-  for (const auto& [name, text] : flags) {
+  for (const auto& [name, text] : invocation.flags) {
     FERRUM_RETURN_IF_ERROR(settings.set(name, text, Source::kCommandLine));
   }
+  FERRUM_ASSIGN_OR_RETURN(const std::string file, find_config_file(invocation.config_file));
+  if (!file.empty()) FERRUM_RETURN_IF_ERROR(apply_config_file(file, settings));
   return settings;
 }
 
@@ -40,7 +43,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "ferrum " FERRUM_VERSION);
   app.require_subcommand(0, 1);
   app.footer(
-      "Settings can also be given in the environment, under the names in brackets; flags win.\n"
+      "Settings can also be given in the environment, under the names in brackets, and in ferrum.toml;\n"
+      "flags win over the environment, and that over the file. docs/configuration.md lists them all.\n"
       "`ferrum COMMAND --help` lists the flags of a command.");
   Invocation invocation;
   add_run_command(app, invocation);
@@ -53,6 +57,7 @@ int run(int argc, char** argv) {
   add_config_command(app, invocation);
   add_plan_command(app, invocation);
   add_doctor_command(app, invocation);
+  add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {
     app.parse(argc, argv);
@@ -64,7 +69,7 @@ int run(int argc, char** argv) {
     std::fputs(app.help().c_str(), stderr);
     return kExitUsage;
   }
-  const Result<Settings> settings = resolve_settings(invocation.flags);
+  const Result<Settings> settings = resolve_settings(invocation);
   if (!settings.is_ok()) return report(settings.status());
   set_up_logging(settings->get_text("FERRUM_LOG_LEVEL").value_or(invocation.default_log_level).c_str());
   return invocation.run(*settings);

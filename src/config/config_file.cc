@@ -103,8 +103,8 @@ class TomlReader {
   Status set(const KeySpec& key, const toml::node& node) {
     const auto text = text_of(key, node);
     if (!text) {
-      return at(node.source().begin, std::string(key.toml) + ": expected " + expected(key) + ", found " +
-                                         type_name(node));
+      return at(node.source().begin,
+                std::string(key.toml) + ": expected " + expected(key) + ", found " + type_name(node));
     }
     const Status status = settings_.set(key.name, *text, Source::kConfigFile);
     return status.is_ok() ? status : at(node.source().begin, status.message());

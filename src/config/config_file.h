@@ -14,8 +14,8 @@ namespace ferrum {
 // $XDG_CONFIG_HOME/ferrum/ferrum.toml (~/.config/... where that is not set), else "".
 Result<std::string> find_config_file(const std::string& asked);
 
-// Adds the text's settings with source kConfigFile. kInvalidArgument "NAME:LINE:COLUMN: ...": malformed TOML, an unknown
-// table or key (with the nearest one), a wrong type, a value out of range.
+// Adds the text's settings with source kConfigFile. kInvalidArgument "NAME:LINE:COLUMN: ...": malformed TOML, an
+// unknown table or key (with the nearest one), a wrong type, a value out of range.
 Status apply_toml(std::string_view text, const std::string& name, Settings& settings);
 // The same of a file of at most 1 MiB.
 Status apply_config_file(const std::string& path, Settings& settings);

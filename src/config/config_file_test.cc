@@ -39,7 +39,8 @@ host = "::1"
 
 [moe]
 block_size = 16
-)", "ferrum.toml", s);
+)",
+                                   "ferrum.toml", s);
   ASSERT_TRUE(status.is_ok()) << status.message();
   EXPECT_EQ(s.get_text("FERRUM_CPU_ISA"), "avx2");
   EXPECT_EQ(s.get_int("FERRUM_THREADS"), 3);
@@ -72,7 +73,8 @@ TEST(ConfigFile, UnknownKeysAreErrorsWithASuggestion) {
 }
 
 TEST(ConfigFile, WrongTypesAndRangesAreErrors) {
-  expect_error("[cpu]\nthreads = \"2\"\n", {"ferrum.toml:2:11", "cpu.threads", "expected an integer", "found a string"});
+  expect_error("[cpu]\nthreads = \"2\"\n",
+               {"ferrum.toml:2:11", "cpu.threads", "expected an integer", "found a string"});
   expect_error("[cpu]\nthreads = 2.0\n", {"found a floating-point number"});
   expect_error("[cpu]\nthreads = [2]\n", {"found an array"});
   expect_error("[cpu]\nthreads = 1979-05-27\n", {"found a date or time"});

@@ -11,10 +11,10 @@ namespace ferrum {
 
 // How rows of a weight type are multiplied with activations.
 struct CpuKernelChoice {
-  std::string weight_type;              // "Q4_K", as tensor/dtype.h names it
-  std::string isa;                      // level whose kernel computes: "avx512"
-  std::string dot;                      // "int8_vnni": see dot_variant()
-  std::vector<std::string> fallbacks;   // levels to take instead, best first, should the kernel prove wrong
+  std::string weight_type;             // "Q4_K", as tensor/dtype.h names it
+  std::string isa;                     // level whose kernel computes: "avx512"
+  std::string dot;                     // "int8_vnni": see dot_variant()
+  std::vector<std::string> fallbacks;  // levels to take instead, best first, should the kernel prove wrong
 };
 
 struct CpuProfile {

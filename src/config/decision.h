@@ -23,7 +23,8 @@ enum class Source {
   kWorkloadPreset,
   kCompiledFeature,
 };
-std::string_view to_string(Source source);  // "default", "memory_profile", "config_file", "script_case", "env", "cli", ...
+std::string_view to_string(
+    Source source);  // "default", "memory_profile", "config_file", "script_case", "env", "cli", ...
 
 enum class Effect { kCorrectness, kPerformance, kMemory, kDiagnostics };
 std::string_view to_string(Effect effect);

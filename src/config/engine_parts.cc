@@ -16,8 +16,11 @@ const char* missing(Part part, const EngineParts& parts) {
   return nullptr;
 }
 
-// Whether the engine does without the part what the switch says: everything is off, and the KV cache is paged.
-bool holds_anyway(const KeySpec& key, bool on) { return on == (key.part == Part::kContiguousKv); }
+// Whether the engine does without the part what the switch says: the KV cache is paged, and what is off by default is
+// off. What is on by default has a value in neither position.
+bool holds_anyway(const KeySpec& key, bool on) {
+  return key.part == Part::kContiguousKv ? on : !on && key.fallback != "true";
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// A driver for gpu_probe_test: both libraries in one file, built as shared libraries with different numbers. Not part of
-// the product.
+// A driver for gpu_probe_test: both libraries in one file, built as shared libraries with different numbers. Not part
+// of the product.
 #include <cstddef>
 #include <cstring>
 
@@ -16,7 +16,9 @@ int cuInit(unsigned) { return FAKE_INIT_ERROR; }
 int cuDriverGetVersion(int* version) { return *version = 12040, 0; }
 int cuDeviceGetCount(int* count) { return *count = FAKE_DEVICES, 0; }
 int cuDeviceGet(int* device, int index) { return *device = 100 + index, 0; }
-int cuDeviceGetName(char* name, int size, int) { return std::strncpy(name, "Fake RTX\n", static_cast<size_t>(size)), 0; }
+int cuDeviceGetName(char* name, int size, int) {
+  return std::strncpy(name, "Fake RTX\n", static_cast<size_t>(size)), 0;
+}
 int cuDeviceGetPCIBusId(char* id, int size, int device) {
   std::strncpy(id, device == 100 ? "0000:01:00.0" : "0000:02:00.0", static_cast<size_t>(size));
   return 0;

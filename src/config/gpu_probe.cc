@@ -139,7 +139,8 @@ GpuProbe probe_gpus(const GpuLibraries& libraries) {
     if (auto device = describe(cuda, i)) probe.devices.push_back(std::move(*device));
   }
   if (probe.devices.empty()) {
-    probe.reason = count <= 0 ? "no GPU: the driver sees no device" : "no GPU: the driver does not describe its devices";
+    probe.reason =
+        count <= 0 ? "no GPU: the driver sees no device" : "no GPU: the driver does not describe its devices";
     return probe;
   }
   ask_nvml(libraries.nvml, probe);

@@ -1,5 +1,5 @@
-// The NVIDIA GPUs of this machine, through the driver's own libraries. They are loaded at run time: the same binary runs
-// where there is no driver.
+// The NVIDIA GPUs of this machine, through the driver's own libraries. They are loaded at run time: the same binary
+// runs where there is no driver.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,13 @@
 namespace ferrum {
 
 struct GpuDevice {
-  std::string name;       // "NVIDIA H200"
-  std::string bus_id;     // "0000:01:00.0"
+  std::string name;    // "NVIDIA H200"
+  std::string bus_id;  // "0000:01:00.0"
   int compute_major = 0;
   int compute_minor = 0;
   int64_t sm_count = 0;
-  int64_t vram_total = 0;             // bytes
-  std::optional<int64_t> vram_free;   // bytes; nullopt where NVML is missing
+  int64_t vram_total = 0;            // bytes
+  std::optional<int64_t> vram_free;  // bytes; nullopt where NVML is missing
 };
 
 struct GpuProbe {

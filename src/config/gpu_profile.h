@@ -50,13 +50,13 @@ struct GpuProfile {
   Q6kVariant q6k = Q6kVariant::kMwv;
   int64_t mwv_warps = 3;
   bool batched_prefill = true;
-  bool hgemm_decode = false;      // slower than the quantised GEMV for one row wherever it was measured
-  bool fused_gate_up = false;     // exists for kHwDp4a only
+  bool hgemm_decode = false;   // slower than the quantised GEMV for one row wherever it was measured
+  bool fused_gate_up = false;  // exists for kHwDp4a only
   bool fp8_prefill = false;
   bool fp8_decode = false;
   bool w4a16_interleaved = false;
-  std::string ptx_target;         // "sm_89"; at most sm_90, the newest that PTX 8.0 names
-  int compute_capability = 70;    // major * 10 + minor of the device itself, never clamped
+  std::string ptx_target;       // "sm_89"; at most sm_90, the newest that PTX 8.0 names
+  int compute_capability = 70;  // major * 10 + minor of the device itself, never clamped
 };
 
 // Integer dot products (DP4A) from sm_75 on; Blackwell (sm_120 and later) keeps float32 activations for Q4_K because

@@ -8,8 +8,8 @@ namespace {
 
 void decide_cpu(const ResolverInput& input, Recorder& record, RunConfig& config) {
   config.cpu_profile = resolve_cpu_profile(config.cpu_isa, input.model.weight_types);
-  const Source source = input.settings.has("FERRUM_CPU_ISA") ? input.settings.source("FERRUM_CPU_ISA")
-                                                             : Source::kHardwareCapability;
+  const Source source =
+      input.settings.has("FERRUM_CPU_ISA") ? input.settings.source("FERRUM_CPU_ISA") : Source::kHardwareCapability;
   Flag by{true, source, std::nullopt};
   if (input.settings.has("FERRUM_CPU_ISA")) by.key = "FERRUM_CPU_ISA";
   for (const CpuKernelChoice& choice : config.cpu_profile->kernels) {
@@ -18,8 +18,7 @@ void decide_cpu(const ResolverInput& input, Recorder& record, RunConfig& config)
       const std::string dot(dot_variant(choice.weight_type, level));
       if (dot != candidates.back().value) candidates.push_back({dot, "slower; taken if the first proves wrong here"});
     }
-    record.select("cpu_kernel_" + choice.weight_type, 0, by, std::move(candidates),
-                  {Effect::kPerformance});
+    record.select("cpu_kernel_" + choice.weight_type, 0, by, std::move(candidates), {Effect::kPerformance});
   }
 }
 
@@ -49,7 +48,8 @@ Status check_gpu(const Recorder& record, const GpuProfileOverrides& wanted, cons
   return record.first_broken({
       {wanted.w4a16_interleaved.value_or(false) && !p.w4a16_interleaved, "FERRUM_W4A16_INTERLEAVED",
        "needs tensor cores, compute capability >= 7.0"},
-      {wanted.fused_gate_up.value_or(false) && p.q4k != Q4kVariant::kHwDp4a, "FERRUM_FUSED_GATE_UP",
+      {wanted.fused_gate_up.value_or(false) && p.q4k != Q4kVariant::kHwDp4a,
+       "FERRUM_FUSED_GATE_UP",
        "the fused kernel exists for half-warp Q4_K only",
        {"FERRUM_WIDE_Q4K_DISABLE", "FERRUM_WIDE_Q4K", "FERRUM_VECTORIZED_Q4K", "FERRUM_DP4A_Q4K", "FERRUM_MWV_Q4K"}},
   });
@@ -65,13 +65,14 @@ Status decide_gpu(const ResolverInput& input, Recorder& record, RunConfig& confi
   FERRUM_RETURN_IF_ERROR(check_gpu(record, overrides, p));
   config.gpu_profile = p;
 
-  decide_variant<Q4kVariant, 6>(record, "q4k_kernel", p.q4k, overrides.q4k_key,
-                                {{{Q4kVariant::kHwDp4a, "8-bit activations are not exact enough or not in hardware here"},
-                                  {Q4kVariant::kMwv, "integer dot products are faster here"},
-                                  {Q4kVariant::kMwvDp4a, "the half-warp kernel is faster"},
-                                  {Q4kVariant::kVectorized, "slower; for experiments"},
-                                  {Q4kVariant::kWide, "slower; for experiments"},
-                                  {Q4kVariant::kLegacy, "slower; for experiments"}}});
+  decide_variant<Q4kVariant, 6>(
+      record, "q4k_kernel", p.q4k, overrides.q4k_key,
+      {{{Q4kVariant::kHwDp4a, "8-bit activations are not exact enough or not in hardware here"},
+        {Q4kVariant::kMwv, "integer dot products are faster here"},
+        {Q4kVariant::kMwvDp4a, "the half-warp kernel is faster"},
+        {Q4kVariant::kVectorized, "slower; for experiments"},
+        {Q4kVariant::kWide, "slower; for experiments"},
+        {Q4kVariant::kLegacy, "slower; for experiments"}}});
   decide_variant<Q6kVariant, 4>(record, "q6k_kernel", p.q6k, overrides.q6k_key,
                                 {{{Q6kVariant::kHwDp4a, "the device has no integer dot products"},
                                   {Q6kVariant::kMwv, "integer dot products are faster here"},

@@ -88,16 +88,13 @@ std::vector<KeySpec> compute_keys() {
           "Which implementation computes; auto takes a GPU that this build can use, else the CPU")
           .choice({"auto", "cpu", "reference", "cuda"}, "auto")
           .affects({kPerformance}),
-      Row("FERRUM_CPU_ISA", "--isa", "cpu.isa",
-          "Instruction set of the cpu backend; one the machine lacks is an error")
+      Row("FERRUM_CPU_ISA", "--isa", "cpu.isa", "Instruction set of the cpu backend; one the machine lacks is an error")
           .choice({"auto", "baseline", "avx2", "avx512"}, "auto")
           .affects({kPerformance}),
-      Row("FERRUM_THREADS", "--threads", "cpu.threads",
-          "Compute threads; 0 = the cores this process may use")
+      Row("FERRUM_THREADS", "--threads", "cpu.threads", "Compute threads; 0 = the cores this process may use")
           .integer(0, 1024, "0")
           .affects({kPerformance}),
-      Row("FERRUM_DTYPE", "--dtype", "engine.dtype",
-          "Type of activations; default: what the backend computes in")
+      Row("FERRUM_DTYPE", "--dtype", "engine.dtype", "Type of activations; default: what the backend computes in")
           .choice({"fp16", "bf16", "fp32"}, "")
           .spelling("f16", "fp16")
           .spelling("f32", "fp32")
@@ -292,8 +289,7 @@ std::vector<KeySpec> moe_keys() {
           .affects({kPerformance})
           .experimental()
           .needs(Part::kMoe),
-      Row("FERRUM_MOE_HOST_ROUTE", "--moe-host-route", "moe.host_route",
-          "Routing on the host, whatever else is chosen")
+      Row("FERRUM_MOE_HOST_ROUTE", "--moe-host-route", "moe.host_route", "Routing on the host, whatever else is chosen")
           .boolean("false")
           .affects({kPerformance})
           .diagnostic()
@@ -365,8 +361,8 @@ std::vector<KeySpec> kernel_keys() {
   return {
       row("FERRUM_WIDE_Q4K_DISABLE", "--wide-q4k-disable", "kernels.q4k_legacy", "Q4_K: the one-warp kernel", "false"),
       row("FERRUM_WIDE_Q4K", "--wide-q4k", "kernels.q4k_wide", "Q4_K: 128 threads per row", "false"),
-      row("FERRUM_VECTORIZED_Q4K", "--vectorized-q4k", "kernels.q4k_vectorized",
-          "Q4_K: 32 threads with vector loads", "false"),
+      row("FERRUM_VECTORIZED_Q4K", "--vectorized-q4k", "kernels.q4k_vectorized", "Q4_K: 32 threads with vector loads",
+          "false"),
       row("FERRUM_HW_DP4A_Q4K", "--hw-dp4a-q4k", "kernels.q4k_hw_dp4a", "Q4_K: half-warp integer dot products",
           "false"),
       row("FERRUM_DP4A_Q4K", "--dp4a-q4k", "kernels.q4k_dp4a", "Q4_K: multi-warp integer dot products", "false"),
@@ -382,8 +378,8 @@ std::vector<KeySpec> kernel_keys() {
           .needs(Part::kCuda),
       row("FERRUM_BATCHED_PREFILL", "--batched-prefill", "kernels.batched_prefill",
           "Prompt chunks go through matrix kernels", "true"),
-      row("FERRUM_HGEMM_DECODE", "--hgemm-decode", "kernels.hgemm_decode",
-          "Half-precision matrix products for one row", "false"),
+      row("FERRUM_HGEMM_DECODE", "--hgemm-decode", "kernels.hgemm_decode", "Half-precision matrix products for one row",
+          "false"),
       row("FERRUM_FUSED_GATE_UP", "--fused-gate-up", "kernels.fused_gate_up",
           "Gate, up and SwiGLU in one kernel; default: with half-warp Q4_K", ""),
       row("FERRUM_FP8_PREFILL", "--fp8-prefill", "kernels.fp8_prefill",
@@ -399,8 +395,8 @@ std::vector<KeySpec> kernel_keys() {
 
 std::vector<KeySpec> make_key_table() {
   std::vector<KeySpec> table;
-  for (auto part : {compute_keys, memory_keys, scheduler_keys, server_keys, cuda_keys, moe_keys, profile_keys,
-                    kernel_keys}) {
+  for (auto part :
+       {compute_keys, memory_keys, scheduler_keys, server_keys, cuda_keys, moe_keys, profile_keys, kernel_keys}) {
     for (KeySpec& key : part()) table.push_back(std::move(key));
   }
   return table;

@@ -22,7 +22,8 @@ Count accelerator_kv_blocks(const KvNeed& need, std::optional<int64_t> vram_byte
     const int64_t available = *need.weight_bytes >= left ? 0 : left - *need.weight_bytes;
     selected = std::min(target, std::max(available / *need.bytes_per_token / need.block_size, least));
   }
-  return {std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
+  return {
+      std::max<int64_t>(selected, 1), selected < target ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
 }
 
 Result<Count> host_kv_blocks(const KvNeed& need, int64_t free_memory, double fraction) {
@@ -37,13 +38,16 @@ Result<Count> host_kv_blocks(const KvNeed& need, int64_t free_memory, double fra
   if (!need.bytes_per_token || *need.bytes_per_token <= 0) return blocks;
   const int64_t block_bytes = saturating_mul(*need.bytes_per_token, need.block_size);
   const int64_t free_bytes = std::max<int64_t>(free_memory - need.weight_bytes.value_or(0), 0);
-  const auto affordable = static_cast<int64_t>(static_cast<double>(free_bytes) * fraction / static_cast<double>(block_bytes));
-  if (affordable < 1) {
+  const auto affordable =
+      static_cast<int64_t>(static_cast<double>(free_bytes) * fraction / static_cast<double>(block_bytes));
+  const int64_t least = ceil_div(need.max_seqs, need.block_size);  // a token for everybody
+  if (affordable < least) {
     return capacity_exceeded("there is no memory for a KV cache: " + std::to_string(free_memory) +
                              " bytes are free, the weights take " + std::to_string(need.weight_bytes.value_or(0)) +
-                             ", and a block of " + std::to_string(need.block_size) + " tokens takes " +
-                             std::to_string(block_bytes) +
-                             ": free some memory, take a smaller model or raise FERRUM_KV_MEMORY_FRACTION");
+                             ", and " + std::to_string(least) + " blocks of " + std::to_string(need.block_size) +
+                             " tokens take " + std::to_string(saturating_mul(block_bytes, least)) +
+                             ": free some memory, take a smaller model, raise FERRUM_KV_MEMORY_FRACTION or lower "
+                             "FERRUM_PAGED_MAX_SEQS");
   }
   if (affordable < blocks.value) blocks = {affordable, Source::kHardwareCapability, {}};
   return blocks;

@@ -25,9 +25,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // As /proc/cpuinfo spells them (x86, then Arm).
-constexpr const char* kIsaFlags[] = {"avx2",     "f16c",     "fma",         "avx512f",     "avx512bw", "avx512dq",
+constexpr const char* kIsaFlags[] = {"avx2",     "f16c",        "fma",         "avx512f",  "avx512bw", "avx512dq",
                                      "avx512vl", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16",
-                                     "asimd",    "asimddp",  "i8mm",        "sve"};
+                                     "asimd",    "asimddp",     "i8mm",        "sve"};
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path);

@@ -86,7 +86,8 @@ TEST(Machine, TakesTheTightestCgroupLimit) {
 
   const Machine v1 = FakeRoot(FakeRoot::Files{{"sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"}}).probe();
   EXPECT_EQ(v1.cgroup_memory_limit, 512 << 20);
-  const Machine unlimited = FakeRoot(FakeRoot::Files{{"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"}}).probe();
+  const Machine unlimited =
+      FakeRoot(FakeRoot::Files{{"sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"}}).probe();
   EXPECT_EQ(unlimited.cgroup_memory_limit, std::nullopt);
 }
 

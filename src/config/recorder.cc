@@ -49,9 +49,8 @@ Status Recorder::first_broken(std::initializer_list<Rule> rules) const {
   return Status::ok();
 }
 
-void Recorder::record(std::string_view selection, size_t selected, Source source,
-                      const std::optional<std::string>& key, std::vector<Candidate> candidates,
-                      std::vector<Effect> affects) {
+void Recorder::record(std::string_view selection, size_t selected, Source source, const std::optional<std::string>& key,
+                      std::vector<Candidate> candidates, std::vector<Effect> affects) {
   Decision d;
   d.selection = selection;
   d.source = source;

@@ -18,10 +18,7 @@ constexpr int64_t kMaxBatchedTokens = 65'536;  // of the setting, too
 class Resolver {
  public:
   explicit Resolver(const ResolverInput& input)
-      : in_(input),
-        features_(input.hardware.compiled_features),
-        cuda_(is_backend("cuda")),
-        record_(input.settings) {}
+      : in_(input), features_(input.hardware.compiled_features), cuda_(is_backend("cuda")), record_(input.settings) {}
 
   Result<RunConfig> run() {
     FERRUM_RETURN_IF_ERROR(check_parts(in_.settings, in_.parts));
@@ -59,16 +56,15 @@ class Resolver {
     fa_layout_ = plain("FERRUM_FA_LAYOUT_VARLEN", false);
     fa2_source_ = plain("FERRUM_FA2_SOURCE", false);
     shim_present_ = in_.settings.has("FERRUM_FA2_DIRECT_FFI_SHIM");
-    fa2_direct_ = record_.flag("FERRUM_FA2_DIRECT_FFI", shim_present_,
-                               in_.settings.source("FERRUM_FA2_DIRECT_FFI_SHIM"));
+    fa2_direct_ =
+        record_.flag("FERRUM_FA2_DIRECT_FFI", shim_present_, in_.settings.source("FERRUM_FA2_DIRECT_FFI_SHIM"));
     v1_short_ = plain("FERRUM_VLLM_PAGED_ATTN_V1_SHORT", paged_attn_.value);
     vllm_moe_ = preset("FERRUM_VLLM_MOE", m3_on_cuda && features_.vllm_moe_marlin);
     device_route_ = preset("FERRUM_MOE_DEVICE_ROUTE", m3 && vllm_moe_.value);
     pair_ids_ = preset("FERRUM_VLLM_MOE_PAIR_IDS", vllm_moe_.value);
     graph_ = preset("FERRUM_MOE_GRAPH", false);
     argmax_ = preset("FERRUM_GREEDY_ARGMAX", m3_on_cuda && features_.greedy_argmax);
-    prefix_cache_ =
-        record_.flag("FERRUM_PREFIX_CACHE", false, m3 ? Source::kWorkloadPreset : Source::kDefault);
+    prefix_cache_ = record_.flag("FERRUM_PREFIX_CACHE", false, m3 ? Source::kWorkloadPreset : Source::kDefault);
   }
 
   Status choose_capacity() {
@@ -118,7 +114,8 @@ class Resolver {
         max_seqs_.source == Source::kHardwareCapability || kv_blocks_.source == Source::kHardwareCapability;
     const int64_t wanted = std::max(saturating_mul(seqs, 64), on_host() ? kHostBatchedTokens : 0);
     return {std::max(std::min(std::min(wanted, kMaxBatchedTokens), kv_tokens), seqs),
-            by_hardware ? Source::kHardwareCapability : Source::kWorkloadPreset, {}};
+            by_hardware ? Source::kHardwareCapability : Source::kWorkloadPreset,
+            {}};
   }
 
   // False only where the capability is known and lower: an unknown device is not refused.
@@ -134,19 +131,30 @@ class Resolver {
         {paged_attn_.value && !features_.vllm_paged_attn, "FERRUM_USE_VLLM_PAGED_ATTN",
          "vLLM paged attention is not compiled"},
         {paged_attn_.value && !cuda_, "FERRUM_USE_VLLM_PAGED_ATTN", "vLLM paged attention requires CUDA backend"},
-        {fa_layout_.value && !paged_attn_.value, "FERRUM_FA_LAYOUT_VARLEN",
-         "FA layout requires vLLM paged attention layout", {"FERRUM_USE_VLLM_PAGED_ATTN"}},
+        {fa_layout_.value && !paged_attn_.value,
+         "FERRUM_FA_LAYOUT_VARLEN",
+         "FA layout requires vLLM paged attention layout",
+         {"FERRUM_USE_VLLM_PAGED_ATTN"}},
         {fa2_source_.value && !features_.fa2_source, "FERRUM_FA2_SOURCE", "source-linked FA2 support is not compiled"},
         {fa2_source_.value && !cuda_, "FERRUM_FA2_SOURCE", "source-linked FA2 requires CUDA backend"},
-        {fa2_source_.value && !paged_attn_.value, "FERRUM_FA2_SOURCE",
-         "source-linked FA2 requires vLLM paged attention layout", {"FERRUM_USE_VLLM_PAGED_ATTN"}},
+        {fa2_source_.value && !paged_attn_.value,
+         "FERRUM_FA2_SOURCE",
+         "source-linked FA2 requires vLLM paged attention layout",
+         {"FERRUM_USE_VLLM_PAGED_ATTN"}},
         {fa2_source_.value && old_device, "FERRUM_FA2_SOURCE",
          "source-linked FA2 requires CUDA compute capability >= 8.0"},
-        {fa2_direct_.value && !features_.fa2_direct_ffi, "FERRUM_FA2_DIRECT_FFI",
-         "direct FA2 FFI shim support is not compiled", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
-        {fa2_direct_.value && !cuda_, "FERRUM_FA2_DIRECT_FFI", "direct FA2 FFI shim requires CUDA backend", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
-        {fa2_direct_.value && old_device, "FERRUM_FA2_DIRECT_FFI",
-         "direct FA2 FFI shim requires CUDA compute capability >= 8.0", {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
+        {fa2_direct_.value && !features_.fa2_direct_ffi,
+         "FERRUM_FA2_DIRECT_FFI",
+         "direct FA2 FFI shim support is not compiled",
+         {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
+        {fa2_direct_.value && !cuda_,
+         "FERRUM_FA2_DIRECT_FFI",
+         "direct FA2 FFI shim requires CUDA backend",
+         {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
+        {fa2_direct_.value && old_device,
+         "FERRUM_FA2_DIRECT_FFI",
+         "direct FA2 FFI shim requires CUDA compute capability >= 8.0",
+         {"FERRUM_FA2_DIRECT_FFI_SHIM"}},
         {fa2_direct_.value && !shim_present_, "FERRUM_FA2_DIRECT_FFI", "requires FERRUM_FA2_DIRECT_FFI_SHIM"},
     }));
     if (fa2_source_.value && fa2_direct_.value) {
@@ -154,8 +162,10 @@ class Resolver {
                                  "FA2 source and direct FFI shim cannot both own the prefill path",
                                  {"FERRUM_FA2_SOURCE", "FERRUM_FA2_DIRECT_FFI", "FERRUM_FA2_DIRECT_FFI_SHIM"});
     }
-    return record_.first_broken({{v1_short_.value && !paged_attn_.value, "FERRUM_VLLM_PAGED_ATTN_V1_SHORT",
-                          "short-context v1 requires vLLM paged attention", {"FERRUM_USE_VLLM_PAGED_ATTN"}}});
+    return record_.first_broken({{v1_short_.value && !paged_attn_.value,
+                                  "FERRUM_VLLM_PAGED_ATTN_V1_SHORT",
+                                  "short-context v1 requires vLLM paged attention",
+                                  {"FERRUM_USE_VLLM_PAGED_ATTN"}}});
   }
 
   Status validate_moe() const {
@@ -163,12 +173,21 @@ class Resolver {
     FERRUM_RETURN_IF_ERROR(record_.first_broken({
         {vllm_moe_.value && !features_.vllm_moe_marlin, "FERRUM_VLLM_MOE", "vLLM Marlin MoE is not compiled"},
         {vllm_moe_.value && !cuda_, "FERRUM_VLLM_MOE", "vLLM Marlin MoE requires CUDA backend"},
-        {device_route_.value && !vllm_moe_.value, "FERRUM_MOE_DEVICE_ROUTE", "device route currently requires vLLM MoE", {"FERRUM_VLLM_MOE"}},
-        {pair_ids_.value && !vllm_moe_.value, "FERRUM_VLLM_MOE_PAIR_IDS", "pair-id routing requires vLLM MoE", {"FERRUM_VLLM_MOE"}},
+        {device_route_.value && !vllm_moe_.value,
+         "FERRUM_MOE_DEVICE_ROUTE",
+         "device route currently requires vLLM MoE",
+         {"FERRUM_VLLM_MOE"}},
+        {pair_ids_.value && !vllm_moe_.value,
+         "FERRUM_VLLM_MOE_PAIR_IDS",
+         "pair-id routing requires vLLM MoE",
+         {"FERRUM_VLLM_MOE"}},
         {graph && !in_.hardware.graph_support, "FERRUM_MOE_GRAPH",
          "hardware/backend does not support CUDA graph replay"},
         {graph && !features_.cuda_graph, "FERRUM_MOE_GRAPH", "CUDA graph support is not compiled"},
-        {graph && !vllm_moe_.value, "FERRUM_MOE_GRAPH", "graph decode requires the graph-clean vLLM MoE path", {"FERRUM_VLLM_MOE"}},
+        {graph && !vllm_moe_.value,
+         "FERRUM_MOE_GRAPH",
+         "graph decode requires the graph-clean vLLM MoE path",
+         {"FERRUM_VLLM_MOE"}},
     }));
     if (graph && in_.model.moe && !in_.model.graph_safe_moe) {
       return record_.unsupported("moe_graph_policy", "model MoE path is not marked graph-safe", {"FERRUM_MOE_GRAPH"});
@@ -181,9 +200,14 @@ class Resolver {
     FERRUM_RETURN_IF_ERROR(record_.first_broken({
         {kv_blocks_.value == 0, "FERRUM_KV_MAX_BLOCKS", "must be greater than zero"},
         {max_seqs_.value == 0, "FERRUM_PAGED_MAX_SEQS", "must be greater than zero"},
-        {batched_tokens_.value < max_seqs_.value, "FERRUM_MAX_BATCHED_TOKENS",
-         "must be at least FERRUM_PAGED_MAX_SEQS", {"FERRUM_PAGED_MAX_SEQS"}},
-        {batched_tokens_.value > kv_tokens, "FERRUM_MAX_BATCHED_TOKENS", "exceeds KV cache token capacity", {"FERRUM_KV_MAX_BLOCKS", "FERRUM_PAGED_MAX_SEQS", "FERRUM_BLOCK_SIZE"}},
+        {batched_tokens_.value < max_seqs_.value,
+         "FERRUM_MAX_BATCHED_TOKENS",
+         "must be at least FERRUM_PAGED_MAX_SEQS",
+         {"FERRUM_PAGED_MAX_SEQS"}},
+        {batched_tokens_.value > kv_tokens,
+         "FERRUM_MAX_BATCHED_TOKENS",
+         "exceeds KV cache token capacity",
+         {"FERRUM_KV_MAX_BLOCKS", "FERRUM_PAGED_MAX_SEQS", "FERRUM_BLOCK_SIZE"}},
     }));
     if (!model_len_) return Status::ok();
     const int64_t wanted = model_len_->value;
@@ -191,7 +215,10 @@ class Resolver {
         {wanted == 0, "FERRUM_MAX_MODEL_LEN", "must be greater than zero"},
         {in_.model.max_context_len && wanted > *in_.model.max_context_len, "FERRUM_MAX_MODEL_LEN",
          "exceeds model metadata max context length"},
-        {wanted > kv_tokens, "FERRUM_KV_MAX_BLOCKS", "KV cache token capacity is smaller than FERRUM_MAX_MODEL_LEN", {"FERRUM_MAX_MODEL_LEN", "FERRUM_BLOCK_SIZE", "FERRUM_KV_MEMORY_FRACTION"}},
+        {wanted > kv_tokens,
+         "FERRUM_KV_MAX_BLOCKS",
+         "KV cache token capacity is smaller than FERRUM_MAX_MODEL_LEN",
+         {"FERRUM_MAX_MODEL_LEN", "FERRUM_BLOCK_SIZE", "FERRUM_KV_MEMORY_FRACTION"}},
     });
   }
 
@@ -227,23 +254,23 @@ class Resolver {
     }();
     config_.attention_prefill = prefill;
     record_.select("attention_prefill_mixed_backend", static_cast<size_t>(prefill), by,
-           {{"fa2_source", "source-linked FA2 path not selected"},
-            {"fa2_direct_ffi", "diagnostic direct FFI shim not selected"},
-            {"fa_layout_varlen", "FA-compatible layout not selected"},
-            {"vllm_paged_varlen", "vLLM paged varlen bridge not selected"},
-            {"legacy_paged_varlen", "a higher-priority attention path was selected"}},
-           {Effect::kPerformance, Effect::kMemory});
+                   {{"fa2_source", "source-linked FA2 path not selected"},
+                    {"fa2_direct_ffi", "diagnostic direct FFI shim not selected"},
+                    {"fa_layout_varlen", "FA-compatible layout not selected"},
+                    {"vllm_paged_varlen", "vLLM paged varlen bridge not selected"},
+                    {"legacy_paged_varlen", "a higher-priority attention path was selected"}},
+                   {Effect::kPerformance, Effect::kMemory});
 
     config_.attention_decode = !paged_attn_.value ? AttentionDecode::kLegacyPaged
                                : v1_short_.value  ? AttentionDecode::kVllmPagedV1Short
                                                   : AttentionDecode::kVllmPagedV2;
     const Flag legacy{false, paged_attn_.source, std::nullopt};
     record_.select("attention_decode_backend", static_cast<size_t>(config_.attention_decode),
-           paged_attn_.value ? v1_short_ : legacy,
-           {{"vllm_paged_attn_v1_short", "short-context v1 decode not selected"},
-            {"vllm_paged_attn_v2", "v2 decode not selected"},
-            {"legacy_paged_decode", "legacy decode not selected"}},
-           {Effect::kPerformance});
+                   paged_attn_.value ? v1_short_ : legacy,
+                   {{"vllm_paged_attn_v1_short", "short-context v1 decode not selected"},
+                    {"vllm_paged_attn_v2", "v2 decode not selected"},
+                    {"legacy_paged_decode", "legacy decode not selected"}},
+                   {Effect::kPerformance});
   }
 
   void decide_moe() {
@@ -252,15 +279,15 @@ class Resolver {
                   : !pair_ids_.value     ? MoeImplementation::kMarlinDeviceRoute
                                          : MoeImplementation::kMarlinDeviceRoutePairIds;
     record_.select("moe_implementation", static_cast<size_t>(config_.moe), vllm_moe_,
-           {{"vllm_marlin_moe_device_route_pair_ids", "pair-id device route not selected"},
-            {"vllm_marlin_moe_device_route", "device-route MoE not selected"},
-            {"vllm_marlin_moe", "vLLM Marlin MoE not selected"},
-            {"legacy_moe", "legacy MoE not selected"}},
-           {Effect::kPerformance});
+                   {{"vllm_marlin_moe_device_route_pair_ids", "pair-id device route not selected"},
+                    {"vllm_marlin_moe_device_route", "device-route MoE not selected"},
+                    {"vllm_marlin_moe", "vLLM Marlin MoE not selected"},
+                    {"legacy_moe", "legacy MoE not selected"}},
+                   {Effect::kPerformance});
     config_.moe_graph = graph_.value;
     record_.select("moe_graph_policy", graph_.value ? 0 : 1, graph_,
-           {{"graph_clean_decode", "graph decode not selected"}, {"graph_disabled", "graph decode selected"}},
-           {Effect::kPerformance, Effect::kCorrectness});
+                   {{"graph_clean_decode", "graph decode not selected"}, {"graph_disabled", "graph decode selected"}},
+                   {Effect::kPerformance, Effect::kCorrectness});
   }
 
   void count_decision(const char* selection, const Count& by, Effect effect) {
@@ -282,9 +309,10 @@ class Resolver {
 
   void decide_prefix_cache() {
     config_.prefix_cache = prefix_cache_.value;
-    record_.select("prefix_cache_policy", prefix_cache_.value ? 0 : 1, prefix_cache_,
-           {{"prefix_cache_enabled", "prefix cache not selected"}, {"prefix_cache_disabled", "prefix cache enabled"}},
-           {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
+    record_.select(
+        "prefix_cache_policy", prefix_cache_.value ? 0 : 1, prefix_cache_,
+        {{"prefix_cache_enabled", "prefix cache not selected"}, {"prefix_cache_disabled", "prefix cache enabled"}},
+        {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
   }
 
   Status decide_admission() {
@@ -328,9 +356,10 @@ class Resolver {
 
   void decide_sampling() {
     config_.device_argmax = argmax_.value;
-    record_.select("sampling_readback_path", argmax_.value ? 0 : 1, argmax_,
-           {{"gpu_greedy_argmax", "GPU argmax not selected"}, {"logits_readback", "logits readback not selected"}},
-           {Effect::kPerformance, Effect::kCorrectness});
+    record_.select(
+        "sampling_readback_path", argmax_.value ? 0 : 1, argmax_,
+        {{"gpu_greedy_argmax", "GPU argmax not selected"}, {"logits_readback", "logits readback not selected"}},
+        {Effect::kPerformance, Effect::kCorrectness});
   }
 
   const ResolverInput& in_;

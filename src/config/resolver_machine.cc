@@ -23,6 +23,11 @@ class MachineResolver {
     FERRUM_RETURN_IF_ERROR(check_backend());
     FERRUM_RETURN_IF_ERROR(check_kv());
     decide_plain();
+    const std::string isa = settings_.get_text("FERRUM_CPU_ISA").value_or("auto");
+    if (!on_cpu() && isa != "auto") {
+      return record_.refuse("FERRUM_CPU_ISA", "chooses kernels of the cpu backend, and that does not compute here");
+    }
+    config_.threads = settings_.get_int("FERRUM_THREADS").value_or(0);
     if (on_cpu() && in_.host) {
       decide_backend();
       FERRUM_RETURN_IF_ERROR(decide_isa());
@@ -54,14 +59,22 @@ class MachineResolver {
     const int64_t used = std::min(capacity.value_or(0), in_.model.max_context_len.value_or(capacity.value_or(0)));
     const bool sized_by_fraction = on_cpu() && in_.host && !settings_.has("FERRUM_KV_MAX_BLOCKS");
     FERRUM_RETURN_IF_ERROR(record_.first_broken({
-        {capacity && length && *capacity < *length, "FERRUM_KV_CAPACITY",
-         "is less than the FERRUM_MAX_MODEL_LEN that a sequence may have", {"FERRUM_MAX_MODEL_LEN"}},
-        {used > tokens, "FERRUM_KV_CAPACITY", "exceeds KV cache token capacity",
+        {capacity && length && *capacity < *length,
+         "FERRUM_KV_CAPACITY",
+         "is less than the FERRUM_MAX_MODEL_LEN that a sequence may have",
+         {"FERRUM_MAX_MODEL_LEN"}},
+        {used > tokens,
+         "FERRUM_KV_CAPACITY",
+         "exceeds KV cache token capacity",
          {"FERRUM_KV_MAX_BLOCKS", "FERRUM_BLOCK_SIZE", "FERRUM_KV_MEMORY_FRACTION"}},
-        {tokens > std::numeric_limits<int32_t>::max(), "FERRUM_KV_MAX_BLOCKS",
-         "more tokens than a KV cache can address", {"FERRUM_BLOCK_SIZE"}},
+        {tokens > std::numeric_limits<int32_t>::max(),
+         "FERRUM_KV_MAX_BLOCKS",
+         "more tokens than a KV cache can address",
+         {"FERRUM_BLOCK_SIZE"}},
         {settings_.has("FERRUM_KV_MEMORY_FRACTION") && settings_.has("FERRUM_KV_MAX_BLOCKS"),
-         "FERRUM_KV_MEMORY_FRACTION", "has no effect beside FERRUM_KV_MAX_BLOCKS", {"FERRUM_KV_MAX_BLOCKS"}},
+         "FERRUM_KV_MEMORY_FRACTION",
+         "has no effect beside FERRUM_KV_MAX_BLOCKS",
+         {"FERRUM_KV_MAX_BLOCKS"}},
         {settings_.has("FERRUM_KV_MEMORY_FRACTION") && !sized_by_fraction, "FERRUM_KV_MEMORY_FRACTION",
          "has no effect here: the KV cache is sized by an accelerator's memory"},
     }));
@@ -75,10 +88,10 @@ class MachineResolver {
     const int64_t wanted = saturating_mul(saturating_mul(*per_token, config_.block_size), config_.kv_blocks);
     const int64_t left = std::max<int64_t>(in_.host->free_memory - in_.model.estimated_weight_bytes.value_or(0), 0);
     if (wanted <= left) return Status::ok();
-    return record_.refuse("FERRUM_KV_MAX_BLOCKS",
-                          "takes " + std::to_string(wanted) + " bytes; " + std::to_string(left) +
-                              " are free beside the weights",
-                          {"FERRUM_BLOCK_SIZE", "FERRUM_KV_DTYPE"});
+    return record_.refuse(
+        "FERRUM_KV_MAX_BLOCKS",
+        "takes " + std::to_string(wanted) + " bytes; " + std::to_string(left) + " are free beside the weights",
+        {"FERRUM_BLOCK_SIZE", "FERRUM_KV_DTYPE"});
   }
 
   void decide_plain() {
@@ -87,7 +100,8 @@ class MachineResolver {
     record_.value("max_waiting", std::to_string(waiting.value), waiting, {Effect::kPerformance});
     const Word dtype = record_.word("FERRUM_DTYPE", {on_cpu() ? "fp32" : "fp16", Source::kHardwareCapability, {}});
     config_.dtype = dtype.value;
-    record_.value("activation_dtype", dtype.value, dtype, {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
+    record_.value("activation_dtype", dtype.value, dtype,
+                  {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
     config_.moe_profile = resolve_moe_profile(settings_);
   }
 
@@ -95,7 +109,7 @@ class MachineResolver {
     Word by = record_.word("FERRUM_BACKEND", {config_.backend, Source::kHardwareCapability, {}});
     if (by.value == "auto") by = {config_.backend, Source::kHardwareCapability, {}};
     const char* no_cuda = in_.hardware.compiled_features.cuda ? "no GPU can be used here"
-                                                               : "CUDA kernels are not compiled into this build";
+                                                              : "CUDA kernels are not compiled into this build";
     record_.select("backend", config_.backend == "cpu" ? 1 : 2, by,
                    {{"cuda", no_cuda},
                     {"cpu", "the reference was asked for"},
@@ -106,8 +120,10 @@ class MachineResolver {
   Status decide_isa() {
     const bool set = settings_.has("FERRUM_CPU_ISA");
     if (config_.backend == "reference") {
-      return record_.first_broken({{set && *settings_.get_text("FERRUM_CPU_ISA") != "auto", "FERRUM_CPU_ISA",
-                                    "the reference backend is portable code and has no choice", {"FERRUM_BACKEND"}}});
+      return record_.first_broken({{set && *settings_.get_text("FERRUM_CPU_ISA") != "auto",
+                                    "FERRUM_CPU_ISA",
+                                    "the reference backend is portable code and has no choice",
+                                    {"FERRUM_BACKEND"}}});
     }
     const std::string& best = in_.host->isa.back();
     Word by = record_.word("FERRUM_CPU_ISA", {best, Source::kHardwareCapability, {}});
@@ -120,9 +136,9 @@ class MachineResolver {
     for (std::string_view level : cpu_isa_levels()) {
       if (level == by.value) selected = candidates.size();
       const bool here = contains(in_.host->isa, level);
-      candidates.push_back({std::string(level), !here      ? "this machine or this build does not have it"
-                                                : by.key   ? "another level was asked for"
-                                                           : "a faster level is available"});
+      candidates.push_back({std::string(level), !here    ? "this machine or this build does not have it"
+                                                : by.key ? "another level was asked for"
+                                                         : "a faster level is available"});
     }
     config_.cpu_isa = by.value;
     record_.select("cpu_isa", selected, by, std::move(candidates), {Effect::kPerformance});
@@ -156,11 +172,11 @@ class MachineResolver {
     for (std::string_view choice : find_key("FERRUM_KV_DTYPE")->choices) {
       if (choice == dtype.value) selected = candidates.size();
       const bool can = contains(in_.hardware.supported_kv_dtypes, choice);
-      candidates.push_back({std::string(choice), !can                ? "the backend does not support it"
-                                                 : dtype.key         ? "another type was asked for"
-                                                 : choice == "fp32"  ? "twice the memory"
-                                                 : choice == "bf16"  ? "the same memory, fewer digits"
-                                                                     : "half the memory, but less exact"});
+      candidates.push_back({std::string(choice), !can               ? "the backend does not support it"
+                                                 : dtype.key        ? "another type was asked for"
+                                                 : choice == "fp32" ? "twice the memory"
+                                                 : choice == "bf16" ? "the same memory, fewer digits"
+                                                                    : "half the memory, but less exact"});
     }
     config_.kv_dtype = dtype.value;
     record_.select("kv_dtype", selected, dtype, std::move(candidates),
@@ -194,12 +210,13 @@ class MachineResolver {
       limits.push_back({by.value, by, "another limit is lower"});
     }
     if (limits.empty()) return;  // nothing is known of the model
-    limits.push_back({pool, {pool, settings_.has("FERRUM_KV_MAX_BLOCKS") ? settings_.source("FERRUM_KV_MAX_BLOCKS")
-                                                                         : Source::kHardwareCapability,
-                             settings_.has("FERRUM_KV_MAX_BLOCKS")
-                                 ? std::optional<std::string>("FERRUM_KV_MAX_BLOCKS")
-                                 : std::nullopt},
-                      "all tokens of the KV cache; one sequence does not get as many"});
+    limits.push_back(
+        {pool,
+         {pool,
+          settings_.has("FERRUM_KV_MAX_BLOCKS") ? settings_.source("FERRUM_KV_MAX_BLOCKS")
+                                                : Source::kHardwareCapability,
+          settings_.has("FERRUM_KV_MAX_BLOCKS") ? std::optional<std::string>("FERRUM_KV_MAX_BLOCKS") : std::nullopt},
+         "all tokens of the KV cache; one sequence does not get as many"});
     size_t least = 0;
     for (size_t i = 1; i < limits.size(); ++i) {
       if (limits[i].tokens < limits[least].tokens) least = i;

@@ -81,7 +81,8 @@ TEST(Resolver, PresetStaysOnPathsTheHardwareHas) {
 
 TEST(Resolver, OverridesTheHardwareCannotDoAreRefused) {
   const HardwareCapabilities cpu = cpu_with_every_feature();
-  for (const char* key : {"FERRUM_USE_VLLM_PAGED_ATTN", "FERRUM_VLLM_MOE", "FERRUM_GREEDY_ARGMAX", "FERRUM_FA2_SOURCE"}) {
+  for (const char* key :
+       {"FERRUM_USE_VLLM_PAGED_ATTN", "FERRUM_VLLM_MOE", "FERRUM_GREEDY_ARGMAX", "FERRUM_FA2_SOURCE"}) {
     expect_refused({{key, "1"}}, key, cpu);
   }
   HardwareCapabilities turing = rtx4090_with_fa2();
@@ -232,10 +233,8 @@ TEST(Resolver, EverySourceTravelsWithItsValue) {
 }
 
 TEST(Document, HasTheSchemaOfTheSeeds) {
-  ResolverInput input{{},
-                      ModelCapabilities::qwen3_30b_a3b_gptq_int4(),
-                      rtx4090(),
-                      WorkloadProfile::m3_qwen3_30b_a3b_int4()};
+  ResolverInput input{
+      {}, ModelCapabilities::qwen3_30b_a3b_gptq_int4(), rtx4090(), WorkloadProfile::m3_qwen3_30b_a3b_int4()};
   ASSERT_TRUE(input.settings.set("FERRUM_PAGED_MAX_SEQS", "32", Source::kCommandLine).is_ok());
   ASSERT_TRUE(input.settings.set("FERRUM_FA_LAYOUT_VARLEN", "1", Source::kScriptCase).is_ok());
   const RunConfig config = resolve(input).value();
@@ -245,10 +244,11 @@ TEST(Document, HasTheSchemaOfTheSeeds) {
   for (const auto& item : doc.items()) keys.push_back(item.key());
   EXPECT_EQ(keys, (std::vector<std::string>{"schema_version", "preset", "env_hash", "entries", "model_capabilities",
                                             "hardware_capabilities", "workload_profile", "decisions"}));
-  EXPECT_EQ(doc["entries"].dump(),
-            R"([{"key":"FERRUM_FA_LAYOUT_VARLEN","effective_value":"1","source":"script_case",)"
-            R"("affects":["performance","memory"]},)"
-            R"({"key":"FERRUM_PAGED_MAX_SEQS","effective_value":"32","source":"cli","affects":["performance","memory"]}])");
+  EXPECT_EQ(
+      doc["entries"].dump(),
+      R"([{"key":"FERRUM_FA_LAYOUT_VARLEN","effective_value":"1","source":"script_case",)"
+      R"("affects":["performance","memory"]},)"
+      R"({"key":"FERRUM_PAGED_MAX_SEQS","effective_value":"32","source":"cli","affects":["performance","memory"]}])");
   EXPECT_EQ(doc["model_capabilities"]["quantization"], "gptq_int4");
   EXPECT_EQ(doc["model_capabilities"]["moe"]["experts_per_token"], 8);
   EXPECT_EQ(doc["hardware_capabilities"]["compute_capability"], "8.9");

@@ -25,9 +25,7 @@ std::vector<std::string> weight_types(const Gguf& file) {
   return types;
 }
 
-std::optional<int64_t> positive(std::optional<int64_t> value) {
-  return value && *value > 0 ? value : std::nullopt;
-}
+std::optional<int64_t> positive(std::optional<int64_t> value) { return value && *value > 0 ? value : std::nullopt; }
 
 // The width of one expert's hidden layer: the key of newer files, or the ordinary one where it has a single value.
 std::optional<int64_t> expert_width(const Gguf& file, const InspectCapabilities& c) {

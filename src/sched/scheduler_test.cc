@@ -221,8 +221,8 @@ class Simulation {
       : rng_(seed),
         blocks_(2 + pick(30)),
         block_size_(1 << pick(5)),
-        limits_{1 + pick(6), 1 + pick(40), 0, pick(20), pick(3) == 0 ? 1 + pick(20) : 0,
-                pick(3) == 0 ? 1 + pick(6) : 0, pick(3) == 0},
+        limits_{1 + pick(6), 1 + pick(40), 0, pick(20), pick(3) == 0 ? 1 + pick(20) : 0, pick(3) == 0 ? 1 + pick(6) : 0,
+                pick(3) == 0},
         kv_(blocks_, block_size_),
         scheduler_((limits_.max_logits = limits_.max_seqs + 1 + pick(10), limits_), kv_) {}
 
