@@ -96,6 +96,7 @@ strftime_now("%Y-%m-%d")|strftime_now("%d %b %Y")|strftime_now("%d %B %Y, %H:%M:
 ""|default("x", true)|upper|"a"|default(y.z)|"x" in [1, "x"]|"x" in {"x": 1}|1 in {"x": 1}|[1] in [[1]]|{} in [{}]|[1] in {"x": 1}|n in "7"|none in [none]|"" in ""|"lo, W" in s|"a" not in "b" and 1
 0 is defined|[][0] is defined|"".x is defined|messages[9].content|messages[9]|messages[0].content|messages[0]["content"][:2]|messages[-1].role|messages[1:][0].content|trim|messages|length - 1|messages[2].tool_calls[0].function.arguments|tojson|messages[2].content is none|messages[2].tool_calls is defined and messages[2].tool_calls|messages[2]["tool_calls"][0]["function"]["name"]|messages[2].content or ""|messages|last|tojson
 nums.index(1)|nums.count(3)|nums.index(9)|(1, 2).index(2)|(1, 1).count(1)|nums.copy()|"%s" % (1, 2)|"a" % 1|"%q" % 1|5 % 0|5 // 0|5 / 0|5.0 % 0|0 ** -1|1.5 ** 2|10 ** 18|2 ** 62
+nil|map("upper")|list|0|select|list|no|map(attribute="a")|list|no|selectattr("a")|list|d[1:]|n[1:]|nil[1:]|"é" % x|"é" % [1]|x is callable|"abc"|filesizeformat|d|filesizeformat|tree|urlencode|"%s" is odd|"%s" is divisibleby 2|x|truncate(3)|[none] < [none]|"a" in none
 1.|a..b|"abc|(1|[1|{"a"}|{1:}|1 +|* 2|a b|foo(a=1, 2)|foo(**1)|"a"|upper(1)|"a"|replace("a")|"a"|trim(1, 2)|1 is|1 | 2|1 ! 2|a.|a[|a[]|not|in|()()|s.upper(1)|s.split(foo=1)|dict(1)|namespace(1)|x is is|n is odd is even
 """.strip("\n")
 

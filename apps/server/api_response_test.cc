@@ -69,7 +69,7 @@ TEST(ChatFormat, BytesAreExactWhereTextCannotBe) {
   EXPECT_EQ(content[0]["bytes"].dump(), "[195]");
   EXPECT_EQ(content[1]["bytes"].dump(), "[169]");
   EXPECT_EQ(content[0]["token"], "\xEF\xBF\xBD");
-  EXPECT_NO_THROW(Json::parse(dump(whole)));
+  EXPECT_TRUE(Json::accept(dump(whole)));
 }
 
 TEST(ChatFormat, ImpossibleTokensHaveAFiniteLogprob) {

@@ -23,7 +23,7 @@ TEST(JsonReader, WrongJsonIsRefusedWithLineAndColumn) {
 TEST(JsonReader, ErrorsAreValidUtf8WhenDumped) {
   ApiError error;
   error.message = error_of("{\"a\": \"\xff\xfe\"}");
-  EXPECT_NO_THROW(Json::parse(dump(error.to_json())));
+  EXPECT_TRUE(Json::accept(dump(error.to_json())));
 }
 
 TEST(JsonReader, DepthIsBoundedAndBracketsInStringsDoNotCount) {

@@ -150,7 +150,7 @@ Result<Value> get_slice(Runtime& runtime, const Value& object, const SliceBounds
   }
   const Sequence* sequence = object.sequence();
   if (sequence == nullptr) {
-    return runtime.undefined(owner(object) + " cannot be sliced");
+    return invalid_argument(owner(object) + " cannot be sliced");
   }
   FERRUM_ASSIGN_OR_RETURN(const SliceRange range, resolve_slice(bounds, static_cast<int64_t>(sequence->items.size())));
   std::vector<Value> items;

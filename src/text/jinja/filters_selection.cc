@@ -27,6 +27,7 @@ Result<Value> map_attribute(Runtime& runtime, const std::vector<Value>& items, C
 }
 
 Result<Value> map(Runtime& runtime, const Value& input, CallArgs& args) {
+  if (!input.truthy()) return runtime.sequence(ObjectKind::kGenerator, {});  // also none, false and 0
   FERRUM_ASSIGN_OR_RETURN(const std::vector<Value> items, runtime.items(input));
   if (args.positional.empty()) return map_attribute(runtime, items, args);
   FERRUM_ASSIGN_OR_RETURN(const Value name, take_first(args, "map", "a filter"));
@@ -41,6 +42,7 @@ Result<Value> map(Runtime& runtime, const Value& input, CallArgs& args) {
 }
 
 Result<Value> choose(Runtime& runtime, const Value& input, CallArgs& args, bool by_attribute, bool wanted) {
+  if (!input.truthy()) return runtime.sequence(ObjectKind::kGenerator, {});
   const std::string_view filter =
       by_attribute ? (wanted ? "selectattr" : "rejectattr") : (wanted ? "select" : "reject");
   Value attribute = None{};

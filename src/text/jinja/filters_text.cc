@@ -1,11 +1,13 @@
 // Filters that give text.
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <unordered_map>
 
 #include "text/jinja/filters.h"
 #include "text/jinja/format.h"
 #include "text/jinja/json.h"
+#include "text/jinja/numbers.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/print.h"
 #include "text/jinja/strings.h"
@@ -117,7 +119,9 @@ Result<Value> indent(Runtime& runtime, const Value& input, CallArgs& args) {
 Result<Value> truncate(Runtime& runtime, const Value& input, CallArgs& args) {
   FERRUM_ASSIGN_OR_RETURN(const BoundArgs bound,
                           BoundArgs::bind("truncate", args, {"length", "killwords", "end", "leeway"}));
-  if (!input.is_string()) return invalid_argument("truncate needs a string");
+  if (input.is_undefined()) return input;
+  if (!input.is_string())
+    return invalid_argument("truncate needs a string, not '" + std::string(input.type_name()) + "'");
   FERRUM_ASSIGN_OR_RETURN(const int64_t length, bound.integer(0, 255));
   FERRUM_ASSIGN_OR_RETURN(const std::string_view end, bound.text(2, "..."));
   const bool no_leeway = bound.has(3) && bound[3].is_none();
@@ -189,9 +193,9 @@ Result<Value> urlencode(Runtime& runtime, const Value& input, CallArgs& args) {
     pairs = dict->entries();
   } else {
     for (const Value& item : input.sequence()->items) {
-      const Sequence* pair = item.sequence();
-      if (pair == nullptr || pair->items.size() != 2) return invalid_argument("urlencode needs pairs");
-      pairs.emplace_back(pair->items[0], pair->items[1]);
+      FERRUM_ASSIGN_OR_RETURN(const std::vector<Value> pair, runtime.items(item));
+      if (pair.size() != 2) return invalid_argument("urlencode needs pairs");
+      pairs.emplace_back(pair[0], pair[1]);
     }
   }
   for (size_t i = 0; i < pairs.size() && !out.full(); ++i) {
@@ -247,11 +251,13 @@ Result<Value> striptags(Runtime& runtime, const Value& input, CallArgs& args) {
 
 Result<Value> filesizeformat(Runtime& runtime, const Value& input, CallArgs& args) {
   FERRUM_ASSIGN_OR_RETURN(const BoundArgs bound, BoundArgs::bind("filesizeformat", args, {"binary"}));
-  CallArgs none;
-  FERRUM_ASSIGN_OR_RETURN(const Value size, apply_filter(runtime, "float", input, none));
   const bool binary = bound.truthy(0, false);
   const double base = binary ? 1024 : 1000;
-  double shown = size.number();
+  std::optional<double> size;
+  if (input.is_number()) size = input.number();
+  if (input.is_string()) size = parse_float(input.text());
+  if (!size) return invalid_argument("filesizeformat needs a number");
+  double shown = *size;
   if (shown == 1) return runtime.string(std::string_view("1 Byte"));
   if (shown < base) {
     FERRUM_ASSIGN_OR_RETURN(const int64_t whole, truncate_to_integer(shown));

@@ -24,8 +24,9 @@ class PrintfFormatter {
       if (out_.full()) break;
     }
     const size_t given = value_.is_object(ObjectKind::kTuple) ? value_.sequence()->items.size() : 1;
-    const bool optional =
-        value_.dict() != nullptr || (value_.sequence() != nullptr && !value_.is_object(ObjectKind::kTuple));
+    // Whatever can be subscripted might be meant for %(name)s, and need not be used up.
+    const bool optional = value_.is_undefined() || value_.dict() != nullptr ||
+                          (value_.sequence() != nullptr && !value_.is_object(ObjectKind::kTuple));
     if (used_ < given && !optional) return invalid_argument("not all arguments converted during string formatting");
     return out_.finish(runtime_);
   }

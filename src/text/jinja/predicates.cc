@@ -37,9 +37,10 @@ bool is_sequence(const Value& v) {
   return is_iterable(v) && !v.is_object(ObjectKind::kGenerator) && !v.is_object(ObjectKind::kView) &&
          !v.is_object(ObjectKind::kLoop);
 }
+// Python's Undefined has a __call__, which fails.
 bool is_callable(const Value& v) {
-  return v.is_object(ObjectKind::kFunction) || v.is_object(ObjectKind::kMacro) || v.is_object(ObjectKind::kMethod) ||
-         v.is_object(ObjectKind::kLoop);
+  return v.is_undefined() || v.is_object(ObjectKind::kFunction) || v.is_object(ObjectKind::kMacro) ||
+         v.is_object(ObjectKind::kMethod) || v.is_object(ObjectKind::kLoop);
 }
 
 template <bool upper>
@@ -56,12 +57,10 @@ Result<bool> remainder_is(Runtime& runtime, const Value& input, const Value& div
 template <int wanted>
 Result<bool> is_parity(Runtime& runtime, const Value& input, CallArgs& args) {
   FERRUM_RETURN_IF_ERROR(no_arguments(args));
-  if (input.is_string()) return invalid_argument("odd and even need a number");
   return remainder_is(runtime, input, int64_t{2}, wanted);
 }
 Result<bool> divisible_by(Runtime& runtime, const Value& input, CallArgs& args) {
   FERRUM_ASSIGN_OR_RETURN(const BoundArgs bound, BoundArgs::bind("divisibleby", args, {"num"}, 1));
-  if (input.is_string()) return invalid_argument("divisibleby needs a number");
   return remainder_is(runtime, input, bound[0], 0);
 }
 
