@@ -30,6 +30,11 @@ void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializ
   }
 }
 
+void add_record_flags(CLI::App& command, RecordFiles& files) {
+  command.add_option("--effective-config", files.effective_config, "Write the resolved configuration, as JSON, here");
+  command.add_option("--decision-trace", files.decision_trace, "Write every decision, one JSON object per line, here");
+}
+
 int report(const Status& status) {
   std::fprintf(stderr, "ferrum: %s\n", status.message().c_str());
   switch (status.code()) {

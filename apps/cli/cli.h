@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/common/configured.h"
 #include "base/status.h"
 #include "config/settings.h"
 #include "engine/engine.h"
@@ -39,6 +40,12 @@ void add_tokenize_command(CLI::App& app, Invocation& invocation);
 void add_template_command(CLI::App& app, Invocation& invocation);
 void add_perplexity_command(CLI::App& app, Invocation& invocation);
 void add_logits_command(CLI::App& app, Invocation& invocation);
+void add_config_command(CLI::App& app, Invocation& invocation);
+void add_plan_command(CLI::App& app, Invocation& invocation);
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+
+// --effective-config and --decision-trace.
+void add_record_flags(CLI::App& command, RecordFiles& files);
 void add_completion_command(CLI::App& app, Invocation& invocation);
 
 // One flag per declared setting of these scopes.

@@ -6,11 +6,11 @@
 #include <csignal>
 
 #include "apps/cli/cli.h"
+#include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 #include "apps/server/http_server.h"
 #include "apps/server/service.h"
 #include "base/log.h"
-#include "engine/configure.h"
 
 namespace ferrum {
 namespace {
@@ -20,6 +20,7 @@ struct ServeFlags {
   std::vector<std::string> names, cors_origins, allowed_hosts;
   int drain_seconds = 30;
   int max_connections = HttpServerOptions().max_connections;
+  RecordFiles record;
 };
 
 // The first SIGINT or SIGTERM writes to a pipe that the main thread reads; the second ends the process at once.
@@ -84,15 +85,16 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
   if (!server.is_ok()) return report(server.status());
 
   // Until the model is loaded signals have their default effect: there is nothing to drain.
-  const Result<Configuration> configuration = configure(*path, settings, RunKind::kServing);
-  if (!configuration.is_ok()) return report(configuration.status());
-  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, engine_options(configuration->run), loading_bar());
-  if (!engine.is_ok()) return report(engine.status());
+  Result<ConfiguredEngine> loaded = load_configured(*path, settings, RunKind::kServing, flags.record, loading_bar());
+  if (!loaded.is_ok()) return report(loaded.status());
+  Engine& engine = *loaded->engine;
   if (const Status status = catch_signals(); !status.is_ok()) return report(status);
-  (*engine)->start();
-  spdlog::info("{}", (*engine)->describe());
+  engine.start();
+  spdlog::info("{}", engine.describe());
 
-  Service service(**engine, service_options(flags, settings, *path, (*server)->is_loopback()));
+  ServiceOptions options = service_options(flags, settings, *path, (*server)->is_loopback());
+  options.configuration = summary_of(loaded->configuration.run);
+  Service service(engine, std::move(options));
   if (const Status status = (*server)->serve(service); !status.is_ok()) return report(status);
   if (!(*server)->is_loopback() && settings.get_text("FERRUM_API_KEY").value_or("").empty()) {
     spdlog::warn("{} can be reached from other machines and no API key is set (--api-key)", http.host);
@@ -126,6 +128,7 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--max-connections", flags->max_connections, "Connections that may be open at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  add_record_flags(*command, flags->record);
   add_setting_flags(*command, invocation, {KeyScope::kEngine, KeyScope::kServer});
   command->callback([flags, &invocation] {
     invocation.default_log_level = "info";

@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/cli.h"
+#include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 #include "config/parse.h"
-#include "engine/configure.h"
 #include "engine/logits_file.h"
 #include "engine/perplexity.h"
 
@@ -24,14 +24,13 @@ int perplexity_command(const PerplexityFlags& flags, const Settings& settings) {
   if (!path.is_ok()) return report(path.status());
   const Result<std::string> text = read_input(flags.file, 1UL << 30);
   if (!text.is_ok()) return report(text.status());
-  const Result<Configuration> configuration = configure(*path, settings, RunKind::kSingleUser);
-  if (!configuration.is_ok()) return report(configuration.status());
   const bool shown = isatty(STDERR_FILENO) != 0;
   const PerplexityProgress progress = [shown](const Perplexity& so_far, int chunks) {
     if (shown) std::fprintf(stderr, "\r\033[K[%d/%d] %.4f", so_far.chunks, chunks, so_far.perplexity);
   };
-  const Result<Perplexity> result =
-      compute_perplexity(*path, engine_options(configuration->run), *text, flags.context, progress, loading_bar());
+  const Result<EngineOptions> options = resolved_options(*path, settings);
+  if (!options.is_ok()) return report(options.status());
+  const Result<Perplexity> result = compute_perplexity(*path, *options, *text, flags.context, progress, loading_bar());
   if (shown) std::fputs("\r\033[K", stderr);
   if (!result.is_ok()) return report(result.status());
   if (flags.json) {
@@ -74,9 +73,9 @@ int logits_command(const LogitsFlags& flags, const Settings& settings) {
   if (!path.is_ok()) return report(path.status());
   const Result<std::vector<TokenId>> ids = parse_ids(flags.tokens);
   if (!ids.is_ok()) return report(ids.status());
-  const Result<Configuration> configuration = configure(*path, settings, RunKind::kSingleUser);
-  if (!configuration.is_ok()) return report(configuration.status());
-  const Status status = write_logits_npy(*path, engine_options(configuration->run), *ids, flags.out);
+  const Result<EngineOptions> options = resolved_options(*path, settings);
+  if (!options.is_ok()) return report(options.status());
+  const Status status = write_logits_npy(*path, *options, *ids, flags.out);
   return status.is_ok() ? kExitOk : report(status);
 }
 

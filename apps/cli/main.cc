@@ -54,6 +54,9 @@ int run(int argc, char** argv) {
   add_template_command(app, invocation);
   add_perplexity_command(app, invocation);
   add_logits_command(app, invocation);
+  add_config_command(app, invocation);
+  add_plan_command(app, invocation);
+  add_doctor_command(app, invocation);
   add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {

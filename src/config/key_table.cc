@@ -99,6 +99,10 @@ std::vector<KeySpec> compute_keys() {
           .spelling("f16", "fp16")
           .spelling("f32", "fp32")
           .affects({kCorrectness, kPerformance, kMemory}),
+      Row("FERRUM_PARITY_GATE", "--parity-gate", "engine.parity_gate",
+          "Compare each kernel with the reference on a sample of the model before it is used")
+          .boolean("true")
+          .affects({kCorrectness, kPerformance}),
       Row("FERRUM_LOG_LEVEL", "--log-level", "log.level",
           "How much is written to standard error; default: info for serve, warn otherwise")
           .choice({"trace", "debug", "info", "warn", "error", "off"}, "")

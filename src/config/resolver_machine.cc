@@ -32,6 +32,7 @@ class MachineResolver {
       decide_backend();
       FERRUM_RETURN_IF_ERROR(decide_isa());
       FERRUM_RETURN_IF_ERROR(decide_threads());
+      decide_parity_gate();
     }
     decide_kv();
     decide_context();
@@ -154,6 +155,14 @@ class MachineResolver {
     config_.threads = by.value;
     record_.value("threads", std::to_string(by.value), by, {Effect::kPerformance});
     return Status::ok();
+  }
+
+  void decide_parity_gate() {
+    const Flag gate = record_.flag("FERRUM_PARITY_GATE", true, Source::kDefault);
+    config_.parity_gate = gate.value;
+    record_.select("parity_gate", gate.value ? 0 : 1, gate,
+                   {{"on", "switched off"}, {"off", "a wrong kernel would go unnoticed"}},
+                   {Effect::kCorrectness, Effect::kPerformance});
   }
 
   void decide_kv() {

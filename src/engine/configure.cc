@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engine/capabilities.h"
+#include "engine/model_backend.h"
 #include "io/gguf.h"
 
 namespace ferrum {
@@ -22,6 +23,7 @@ EngineOptions engine_options(const RunConfig& c) {
   o.max_model_len = narrow(c.context_length);
   o.block_size = narrow(c.block_size);
   o.kv_blocks = c.kv_blocks;
+  o.parity_gate = c.parity_gate;
   const std::string& kv = c.kv_dtype;
   FERRUM_CHECK(kv == "fp16" || kv == "bf16" || kv == "fp32", "a KV type that the resolver must refuse");
   o.kv_dtype = kv == "fp16" ? DType::kF16 : kv == "bf16" ? DType::kBF16 : DType::kF32;
@@ -48,6 +50,33 @@ Result<Configuration> configure(const ModelCapabilities& model, const CpuHost& h
   c.input.parts = EngineParts::this_build();
   FERRUM_ASSIGN_OR_RETURN(c.run, resolve(c.input));
   return c;
+}
+
+Result<EngineOptions> plan_options(const std::string& model_path, const Settings& settings, RunKind kind,
+                                   std::optional<int64_t> vram_bytes) {
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  // Memory as large as need be: whether it suffices is what the plan will say. With an accelerator, its rules choose.
+  CpuHost host = cpu_host();
+  const int64_t free_memory = host.free_memory;
+  host.free_memory = int64_t{1} << 50;
+  const ModelCapabilities model = model_capabilities(file);
+  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(model, host, settings, kind));
+  EngineOptions options = engine_options(wanted.run);
+  if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
+  if (vram_bytes) {
+    options.kv_blocks = 0;  // what the accelerator has left, at most what the sequences can use
+    if (!settings.has("FERRUM_MAX_MODEL_LEN")) options.max_model_len = 0;
+    return options;
+  }
+  host.free_memory = free_memory;
+  const Result<Configuration> here = configure(model, host, settings, kind);
+  return here.is_ok() ? engine_options(here->run) : options;
+}
+
+Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, const EngineOptions& options) {
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  FERRUM_ASSIGN_OR_RETURN(const auto backend, make_model_backend(*file, options));
+  return backend->kernel_choices();
 }
 
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
