@@ -18,14 +18,26 @@ void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializ
   for (const KeySpec& key : all_keys()) {
     if (std::find(scopes.begin(), scopes.end(), key.scope) == scopes.end()) continue;
     // Values are not judged here: one parser reads them, whatever they come from.
-    command
-        .add_option_function<std::string>(
-            std::string(key.flag),
-            [&invocation, name = std::string(key.name)](const std::string& text) {
-              invocation.flags.emplace_back(name, text);
-            },
-            help_line(key))
-        ->group(key.stability == Stability::kStable ? "Settings" : "Settings for experiments")
+    CLI::Option* option = nullptr;
+    if (key.type == KeyType::kList) {
+      option = command.add_option_function<std::vector<std::string>>(
+          std::string(key.flag),
+          [&invocation, name = std::string(key.name)](const std::vector<std::string>& words) {
+            std::string list;
+            for (const std::string& word : words) list += (list.empty() ? "" : ",") + word;
+            invocation.flags.emplace_back(name, list);
+          },
+          help_line(key));
+      option->allow_extra_args(false);  // one word per flag: what follows is the model
+    } else {
+      option = command.add_option_function<std::string>(
+          std::string(key.flag),
+          [&invocation, name = std::string(key.name)](const std::string& text) {
+            invocation.flags.emplace_back(name, text);
+          },
+          help_line(key));
+    }
+    option->group(key.stability == Stability::kStable ? "Settings" : "Settings for experiments")
         ->type_name(value_name(key));
   }
 }

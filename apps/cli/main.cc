@@ -1,4 +1,5 @@
 // The ferrum binary.
+#include <algorithm>
 #include <clocale>
 #include <cstdio>
 
@@ -38,6 +39,34 @@ Status unknown_command(const CLI::App& app, const std::string& word) {
   return invalid_argument(message + " The commands are " + names + ".");
 }
 
+// The first flag that the chosen command does not know; ok where there is none.
+Status unknown_flag(const CLI::App& app, int argc, char** argv) {
+  for (const CLI::App* command : app.get_subcommands()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      const std::string flag(word.substr(0, word.find('=')));
+      if (!flag.starts_with("--") || flag == "--" || std::find(known.begin(), known.end(), flag) != known.end())
+        continue;
+      std::string nearest;
+      int best = 5;
+      for (const std::string& name : known) {
+        if (const int distance = edit_distance(flag, name); distance < best) {
+          best = distance;
+          nearest = name;
+        }
+      }
+      std::string message = "there is no flag " + ferrum::quoted(flag);
+      if (!nearest.empty()) message.append("; did you mean ").append(nearest).append("?");
+      return invalid_argument(message + " `ferrum " + command->get_name() + " --help` lists the flags.");
+    }
+  }
+  return Status::ok();
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Ferrum runs and serves large language models.", "ferrum");
   app.set_version_flag("--version", "ferrum " FERRUM_VERSION);
@@ -61,6 +90,10 @@ int run(int argc, char** argv) {
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    const Status status = unknown_flag(app, argc, argv);
+    if (!status.is_ok()) return report(status);
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }

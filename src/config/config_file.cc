@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
@@ -12,14 +13,7 @@
 
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
-#endif
 #include <toml++/toml.h>
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
 
 namespace ferrum {
 namespace {
@@ -95,9 +89,20 @@ class TomlReader {
       const auto [end, error] = std::to_chars(digits, digits + sizeof(digits), node.as_floating_point()->get());
       return std::string(digits, error == std::errc() ? end : digits);
     }
-    const bool takes_text = key.type == KeyType::kChoice || key.type == KeyType::kText;
+    if (key.type == KeyType::kList && node.is_array()) return joined(*node.as_array());
+    const bool takes_text = key.type == KeyType::kList || key.type == KeyType::kChoice || key.type == KeyType::kText;
     if (takes_text && node.is_string()) return node.as_string()->get();
     return std::nullopt;
+  }
+
+  // nullopt where an element is no string, or has a comma of its own.
+  static std::optional<std::string> joined(const toml::array& array) {
+    std::string list;
+    for (const toml::node& element : array) {
+      if (!element.is_string() || element.as_string()->get().find(',') != std::string::npos) return std::nullopt;
+      list += (list.empty() ? "" : ",") + element.as_string()->get();
+    }
+    return list;
   }
 
   Status set(const KeySpec& key, const toml::node& node) {
@@ -117,6 +122,7 @@ class TomlReader {
       case KeyType::kFloat: return "a number";
       case KeyType::kChoice:
       case KeyType::kText: return "a string";
+      case KeyType::kList: return "an array of strings";
     }
     return "another type";
   }

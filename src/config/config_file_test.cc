@@ -37,6 +37,8 @@ kv_dtype = "f16"
 [server]
 host = "::1"
 
+cors_origins = ["https://a.example", "http://b"]
+
 [moe]
 block_size = 16
 )",
@@ -48,6 +50,7 @@ block_size = 16
   EXPECT_EQ(s.get_bool("FERRUM_PREFIX_CACHE"), false);
   EXPECT_EQ(s.get_text("FERRUM_KV_DTYPE"), "fp16");
   EXPECT_EQ(s.get_text("FERRUM_HOST"), "::1");
+  EXPECT_EQ(s.get_list("FERRUM_CORS_ORIGIN"), (std::vector<std::string>{"https://a.example", "http://b"}));
   EXPECT_EQ(s.get_text("FERRUM_MOE_BLOCK_SIZE"), "16");
   EXPECT_EQ(s.source("FERRUM_THREADS"), Source::kConfigFile);
   EXPECT_TRUE(apply("").is_ok());
@@ -80,6 +83,7 @@ TEST(ConfigFile, WrongTypesAndRangesAreErrors) {
   expect_error("[cpu]\nthreads = 1979-05-27\n", {"found a date or time"});
   expect_error("[memory]\npaged_kv = 1\n", {"ferrum.toml:2:12", "expected true or false", "found an integer"});
   expect_error("[cpu]\nthreads = 4096\n", {"ferrum.toml:2:11", "cpu.threads", "0 to 1024", "4096"});
+  expect_error("[server]\nallowed_hosts = [1]\n", {"server.allowed_hosts", "expected an array of strings"});
   expect_error("[memory]\nkv_fraction = nan\n", {"memory.kv_fraction", "nan"});
   expect_error("[cpu]\nisa = \"sse9\"\n", {"cpu.isa", "sse9", "avx2"});
 }

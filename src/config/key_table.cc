@@ -36,6 +36,7 @@ class Row {
     key_.choices = choices;
     return typed(KeyType::kChoice, fallback);
   }
+  Row& list() { return typed(KeyType::kList, ""); }
   Row& text(std::string_view fallback) { return typed(KeyType::kText, fallback); }
 
   Row& affects(std::initializer_list<Effect> effects) {
@@ -201,6 +202,30 @@ std::vector<KeySpec> server_keys() {
           .affects({kDiagnostics})
           .server()
           .secret(),
+      Row("FERRUM_SERVED_MODEL_NAME", "--served-model-name", "server.model_names",
+          "Names that clients use for the model; default: the file's name")
+          .list()
+          .affects({kDiagnostics})
+          .server(),
+      Row("FERRUM_CORS_ORIGIN", "--cors-origin", "server.cors_origins", "Web origins that may call the server; * = any")
+          .list()
+          .affects({kDiagnostics})
+          .server(),
+      Row("FERRUM_ALLOWED_HOST", "--allowed-host", "server.allowed_hosts",
+          "Further Host names that a server on a loopback address answers to")
+          .list()
+          .affects({kDiagnostics})
+          .server(),
+      Row("FERRUM_DRAIN_SECONDS", "--drain-seconds", "server.drain_seconds",
+          "How long running answers may take to finish at shutdown")
+          .integer(0, 86'400, "30")
+          .affects({kDiagnostics})
+          .server(),
+      Row("FERRUM_MAX_CONNECTIONS", "--max-connections", "server.max_connections",
+          "Connections that may be open at once; further ones are answered 503")
+          .integer(1, 65'536, "256")
+          .affects({kPerformance, kMemory})
+          .server(),
   };
 }
 

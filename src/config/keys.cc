@@ -14,6 +14,7 @@ std::string_view to_string(KeyType type) {
     case KeyType::kFloat: return "number";
     case KeyType::kChoice: return "choice";
     case KeyType::kText: return "text";
+    case KeyType::kList: return "list";
   }
   return "unknown";
 }

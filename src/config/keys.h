@@ -13,8 +13,8 @@
 
 namespace ferrum {
 
-enum class KeyType { kBool, kInt, kFloat, kChoice, kText };
-std::string_view to_string(KeyType type);  // "bool", "integer", "number", "choice", "text"
+enum class KeyType { kBool, kInt, kFloat, kChoice, kText, kList };  // a list: words with commas between them
+std::string_view to_string(KeyType type);                           // "bool", "integer", ...
 
 enum class Stability {
   kStable,        // stays, with its meaning

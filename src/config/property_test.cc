@@ -37,7 +37,8 @@ class Generator {
       case KeyType::kFloat: return std::to_string(key.low + (key.high - key.low) * static_cast<double>(pick(11)) / 10);
       case KeyType::kChoice:
         return std::string(key.choices[static_cast<size_t>(pick(static_cast<int64_t>(key.choices.size())))]);
-      case KeyType::kText: return "/some/where";
+      case KeyType::kText:
+      case KeyType::kList: return "/some/where";
     }
     return "";
   }

@@ -121,6 +121,10 @@ Json schema_of(const KeySpec& key) {
       break;
     }
     case KeyType::kText: schema["type"] = "string"; break;
+    case KeyType::kList:
+      schema["type"] = {"array", "string"};
+      schema["items"] = {{"type", "string"}};
+      break;
   }
   return schema;
 }
@@ -134,6 +138,7 @@ std::string values_of(const KeySpec& key) {
     case KeyType::kFloat: return number(key.low) + " to " + number(key.high);
     case KeyType::kChoice: return joined(key.choices, ", ");
     case KeyType::kText: return "text";
+    case KeyType::kList: return "words with commas between; the flag may be repeated";
   }
   return "";
 }
@@ -144,7 +149,8 @@ std::string value_name(const KeySpec& key) {
     case KeyType::kInt:
     case KeyType::kFloat: return "NUMBER";
     case KeyType::kChoice: return joined(key.choices, "|");
-    case KeyType::kText: return "TEXT";
+    case KeyType::kText:
+    case KeyType::kList: return "TEXT";
   }
   return "";
 }

@@ -97,7 +97,8 @@ Status Settings::read(const KeySpec& key, std::string_view text, Value& value) {
       value.text = *word;
       return Status::ok();
     }
-    case KeyType::kText: return Status::ok();
+    case KeyType::kText:
+    case KeyType::kList: return Status::ok();
   }
   return Status::ok();
 }
@@ -153,6 +154,18 @@ std::optional<double> Settings::get_float(std::string_view name) const {
 std::optional<std::string> Settings::get_text(std::string_view name) const {
   const Value* value = find(name, {KeyType::kChoice, KeyType::kText});
   return value == nullptr ? std::nullopt : std::optional<std::string>(value->text);
+}
+
+std::vector<std::string> Settings::get_list(std::string_view name) const {
+  const Value* value = find(name, {KeyType::kList});
+  std::vector<std::string> words;
+  std::string_view rest = value == nullptr ? std::string_view() : value->text;
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    if (const std::string_view word = trim(rest.substr(0, comma)); !word.empty()) words.emplace_back(word);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return words;
 }
 
 Source Settings::source(std::string_view name) const {

@@ -48,6 +48,7 @@ class Settings {
   std::optional<int64_t> get_int(std::string_view name) const;
   std::optional<double> get_float(std::string_view name) const;
   std::optional<std::string> get_text(std::string_view name) const;  // kChoice and kText
+  std::vector<std::string> get_list(std::string_view name) const;    // kList; empty where the key has no value
   Source source(std::string_view name) const;                        // kDefault where the key has no value
   bool has(std::string_view name) const;
   std::string describe(std::string_view name) const;  // "FERRUM_THREADS=4 (env)"; "" where the key has no value

@@ -108,6 +108,13 @@ TEST(Settings, ChoicesIgnoreCaseAndHaveOneForm) {
   EXPECT_EQ(settings.get_text("FERRUM_KV_DTYPE"), "fp16");
 }
 
+TEST(Settings, ListsAreWordsBetweenCommas) {
+  Settings settings;
+  EXPECT_TRUE(settings.get_list("FERRUM_CORS_ORIGIN").empty());
+  ASSERT_TRUE(settings.set("FERRUM_CORS_ORIGIN", " a, b,,c ,", Source::kEnvironment).is_ok());
+  EXPECT_EQ(settings.get_list("FERRUM_CORS_ORIGIN"), (std::vector<std::string>{"a", "b", "c"}));
+}
+
 TEST(Settings, AFlagGivenWithoutValueIsAnError) {
   Settings settings;
   EXPECT_FALSE(settings.set("FERRUM_THREADS", "", Source::kCommandLine).is_ok());
