@@ -237,6 +237,9 @@ TEST_F(KeysTest, EveryKeyHasATest) {
   const std::set<std::string_view> elsewhere = {
       "FERRUM_LOG_LEVEL",                              // tests/api: what appears on standard error
       "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY",  // tests/api, http_server_test, access_test
+      "FERRUM_SERVED_MODEL_NAME",                      // tests/api: two names
+      "FERRUM_CORS_ORIGIN", "FERRUM_ALLOWED_HOST",     // tests/api/test_settings.py, access_test
+      "FERRUM_MAX_CONNECTIONS", "FERRUM_DRAIN_SECONDS",  // tests/api/test_settings.py, http_server_test
   };
   for (const KeySpec& key : all_keys()) {
     const bool refused = key.part != Part::kCore || key.toml.starts_with("kernels.");
