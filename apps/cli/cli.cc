@@ -2,28 +2,49 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
+#include "config/reference.h"
+
 namespace ferrum {
 
 void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializer_list<KeyScope> scopes) {
+  command.add_option("--config", invocation.config_file, "Settings file; default: ./ferrum.toml, then the user's own")
+      ->group("Settings")
+      ->type_name("FILE");
   for (const KeySpec& key : all_keys()) {
     if (std::find(scopes.begin(), scopes.end(), key.scope) == scopes.end()) continue;
-    std::string help(key.help);
-    help.append(" [").append(key.name).append("]");
     // Values are not judged here: one parser reads them, whatever they come from.
-    command
-        .add_option_function<std::string>(
-            std::string(key.flag),
-            [&invocation, name = std::string(key.name)](const std::string& text) {
-              invocation.flags.emplace_back(name, text);
-            },
-            help)
-        ->group("Settings")
-        ->type_name(key.type == KeyType::kInt || key.type == KeyType::kFloat ? "NUMBER" : "TEXT");
+    CLI::Option* option = nullptr;
+    if (key.type == KeyType::kList) {
+      option = command.add_option_function<std::vector<std::string>>(
+          std::string(key.flag),
+          [&invocation, name = std::string(key.name)](const std::vector<std::string>& words) {
+            std::string list;
+            for (const std::string& word : words) list += (list.empty() ? "" : ",") + word;
+            invocation.flags.emplace_back(name, list);
+          },
+          help_line(key));
+      option->allow_extra_args(false);  // one word per flag: what follows is the model
+    } else {
+      option = command.add_option_function<std::string>(
+          std::string(key.flag),
+          [&invocation, name = std::string(key.name)](const std::string& text) {
+            invocation.flags.emplace_back(name, text);
+          },
+          help_line(key));
+    }
+    option->group(key.stability == Stability::kStable ? "Settings" : "Settings for experiments")
+        ->type_name(value_name(key));
   }
+}
+
+void add_record_flags(CLI::App& command, RecordFiles& files) {
+  command.add_option("--effective-config", files.effective_config, "Write the resolved configuration, as JSON, here");
+  command.add_option("--decision-trace", files.decision_trace, "Write every decision, one JSON object per line, here");
 }
 
 int report(const Status& status) {

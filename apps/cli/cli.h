@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/common/configured.h"
 #include "base/status.h"
 #include "config/settings.h"
 #include "engine/engine.h"
@@ -25,6 +26,7 @@ using SettingFlags = std::vector<std::pair<std::string, std::string>>;
 // What the command line asked for.
 struct Invocation {
   SettingFlags flags;
+  std::string config_file;  // --config; "" = the usual places
   std::string default_log_level = "warn";
   std::function<int(const Settings&)> run;
 };
@@ -38,6 +40,13 @@ void add_tokenize_command(CLI::App& app, Invocation& invocation);
 void add_template_command(CLI::App& app, Invocation& invocation);
 void add_perplexity_command(CLI::App& app, Invocation& invocation);
 void add_logits_command(CLI::App& app, Invocation& invocation);
+void add_config_command(CLI::App& app, Invocation& invocation);
+void add_plan_command(CLI::App& app, Invocation& invocation);
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+
+// --effective-config and --decision-trace.
+void add_record_flags(CLI::App& command, RecordFiles& files);
+void add_completion_command(CLI::App& app, Invocation& invocation);
 
 // One flag per declared setting of these scopes.
 void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializer_list<KeyScope> scopes);

@@ -5,7 +5,7 @@
 
 #include "apps/cli/chat.h"
 #include "apps/cli/cli.h"
-#include "apps/common/engine_settings.h"
+#include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 
 namespace ferrum {
@@ -17,6 +17,7 @@ struct RunFlags {
   std::string model, prompt, system;
   bool has_prompt = false, raw = false, json = false, verbose = false;
   std::vector<std::pair<std::string, std::string>> knobs;  // in the order given
+  RecordFiles record;
 };
 
 std::string json_line(const nlohmann::ordered_json& value) {
@@ -70,16 +71,15 @@ int run_command(const RunFlags& flags, const Settings& settings) {
   if (one_shot && prompt->empty())
     return report(invalid_argument("the prompt is empty; give --prompt or write to standard input"));
 
-  EngineOptions options = engine_options_from(settings);
   // One conversation: memory for a single sequence, unless told otherwise.
-  if (!settings.get_int("FERRUM_MAX_SEQS")) options.max_seqs = 1;
-  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, options, loading_bar());
-  if (!engine.is_ok()) return report(engine.status());
-  (*engine)->start();
-  Conversation conversation(**engine, std::move(generation), flags.system, flags.raw);
+  Result<ConfiguredEngine> loaded = load_configured(*path, settings, RunKind::kSingleUser, flags.record, loading_bar());
+  if (!loaded.is_ok()) return report(loaded.status());
+  Engine& engine = *loaded->engine;
+  engine.start();
+  Conversation conversation(engine, std::move(generation), flags.system, flags.raw);
   if (one_shot) return answer_and_leave(conversation, flags, *prompt);
   if (flags.json) return report(invalid_argument("--json needs --prompt or standard input that is not a terminal"));
-  return chat_interactively(**engine, conversation, flags.verbose);
+  return chat_interactively(engine, conversation, flags.verbose);
 }
 
 }  // namespace
@@ -94,6 +94,7 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
   command->add_flag("--raw", flags->raw, "The prompt as it is, without chat template");
   command->add_flag("--json", flags->json, "One JSON object per line: pieces of text, then a summary");
   command->add_flag("--verbose", flags->verbose, "Timings on standard error");
+  add_record_flags(*command, flags->record);
   for (const GenerationKnob& knob : generation_knobs()) {
     const std::string name(knob.name);
     const auto collect = [flags, name](const std::vector<std::string>& texts) {

@@ -6,7 +6,7 @@
 #include <csignal>
 
 #include "apps/cli/cli.h"
-#include "apps/common/engine_settings.h"
+#include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 #include "apps/server/http_server.h"
 #include "apps/server/service.h"
@@ -15,11 +15,11 @@
 namespace ferrum {
 namespace {
 
+constexpr int64_t kDrainSeconds = 30;
+
 struct ServeFlags {
   std::string model;
-  std::vector<std::string> names, cors_origins, allowed_hosts;
-  int drain_seconds = 30;
-  int max_connections = HttpServerOptions().max_connections;
+  RecordFiles record;
 };
 
 // The first SIGINT or SIGTERM writes to a pipe that the main thread reads; the second ends the process at once.
@@ -55,15 +55,14 @@ int wait_for_signal() {
   return number;
 }
 
-ServiceOptions service_options(const ServeFlags& flags, const Settings& settings, const std::string& path,
-                               bool loopback) {
+ServiceOptions service_options(const Settings& settings, const std::string& path, bool loopback) {
   ServiceOptions options;
-  options.model_names = flags.names;
+  options.model_names = settings.get_list("FERRUM_SERVED_MODEL_NAME");
   if (options.model_names.empty()) options.model_names = {model_name_of(path)};
   options.version = FERRUM_VERSION;
   options.access.loopback = loopback;
-  options.access.allowed_hosts = flags.allowed_hosts;
-  options.access.cors_origins = flags.cors_origins;
+  options.access.allowed_hosts = settings.get_list("FERRUM_ALLOWED_HOST");
+  options.access.cors_origins = settings.get_list("FERRUM_CORS_ORIGIN");
   options.access.api_key = settings.get_text("FERRUM_API_KEY").value_or("");
   return options;
 }
@@ -79,29 +78,33 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
   HttpServerOptions http;
   http.host = settings.get_text("FERRUM_HOST").value_or(http.host);
   http.port = static_cast<uint16_t>(settings.get_int("FERRUM_PORT").value_or(http.port));
-  http.max_connections = flags.max_connections;
+  http.max_connections = static_cast<int>(settings.get_int("FERRUM_MAX_CONNECTIONS").value_or(http.max_connections));
   Result<std::unique_ptr<HttpServer>> server = HttpServer::bind(http);
   if (!server.is_ok()) return report(server.status());
 
   // Until the model is loaded signals have their default effect: there is nothing to drain.
-  Result<std::unique_ptr<Engine>> engine = Engine::load(*path, engine_options_from(settings), loading_bar());
-  if (!engine.is_ok()) return report(engine.status());
+  Result<ConfiguredEngine> loaded = load_configured(*path, settings, RunKind::kServing, flags.record, loading_bar());
+  if (!loaded.is_ok()) return report(loaded.status());
+  Engine& engine = *loaded->engine;
   if (const Status status = catch_signals(); !status.is_ok()) return report(status);
-  (*engine)->start();
-  spdlog::info("{}", (*engine)->describe());
+  engine.start();
+  spdlog::info("{}", engine.describe());
 
-  Service service(**engine, service_options(flags, settings, *path, (*server)->is_loopback()));
+  ServiceOptions options = service_options(settings, *path, (*server)->is_loopback());
+  options.configuration = summary_of(loaded->configuration.run);
+  Service service(engine, std::move(options));
   if (const Status status = (*server)->serve(service); !status.is_ok()) return report(status);
   if (!(*server)->is_loopback() && settings.get_text("FERRUM_API_KEY").value_or("").empty()) {
     spdlog::warn("{} can be reached from other machines and no API key is set (--api-key)", http.host);
   }
   std::fprintf(stderr, "listening on %s\n", url_of(http.host, (*server)->port()).c_str());
 
+  const auto drain_seconds = settings.get_int("FERRUM_DRAIN_SECONDS").value_or(kDrainSeconds);
   const int number = wait_for_signal();
   spdlog::info("signal {}: finishing {} connections, up to {} s; a second signal ends at once", number,
-               (*server)->open_connections(), flags.drain_seconds);
+               (*server)->open_connections(), drain_seconds);
   service.begin_draining();
-  if (!(*server)->stop(std::chrono::seconds(flags.drain_seconds))) spdlog::warn("some answers did not finish in time");
+  if (!(*server)->stop(std::chrono::seconds(drain_seconds))) spdlog::warn("some answers did not finish in time");
   return kExitOk;
 }
 
@@ -111,19 +114,7 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Serve a model over HTTP with OpenAI's API");
   command->add_option("MODEL", flags->model, "A .gguf file, or a directory with one")->required();
-  command->add_option("--served-model-name", flags->names,
-                      "Name clients use for the model (repeatable; default: the file's name)");
-  command->add_option("--cors-origin", flags->cors_origins,
-                      "Web origin that may call the server (repeatable; * = any)");
-  command->add_option("--allowed-host", flags->allowed_hosts,
-                      "Further Host name that a server on a loopback address answers to (repeatable)");
-  command
-      ->add_option("--drain-seconds", flags->drain_seconds, "How long running answers may take to finish at shutdown")
-      ->check(CLI::Range(0, 86400))
-      ->capture_default_str();
-  command->add_option("--max-connections", flags->max_connections, "Connections that may be open at once")
-      ->check(CLI::Range(1, 65536))
-      ->capture_default_str();
+  add_record_flags(*command, flags->record);
   add_setting_flags(*command, invocation, {KeyScope::kEngine, KeyScope::kServer});
   command->callback([flags, &invocation] {
     invocation.default_log_level = "info";

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/cli.h"
-#include "apps/common/engine_settings.h"
+#include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 #include "config/parse.h"
 #include "engine/logits_file.h"
@@ -28,8 +28,9 @@ int perplexity_command(const PerplexityFlags& flags, const Settings& settings) {
   const PerplexityProgress progress = [shown](const Perplexity& so_far, int chunks) {
     if (shown) std::fprintf(stderr, "\r\033[K[%d/%d] %.4f", so_far.chunks, chunks, so_far.perplexity);
   };
-  const Result<Perplexity> result =
-      compute_perplexity(*path, engine_options_from(settings), *text, flags.context, progress, loading_bar());
+  const Result<EngineOptions> options = resolved_options(*path, settings);
+  if (!options.is_ok()) return report(options.status());
+  const Result<Perplexity> result = compute_perplexity(*path, *options, *text, flags.context, progress, loading_bar());
   if (shown) std::fputs("\r\033[K", stderr);
   if (!result.is_ok()) return report(result.status());
   if (flags.json) {
@@ -72,7 +73,9 @@ int logits_command(const LogitsFlags& flags, const Settings& settings) {
   if (!path.is_ok()) return report(path.status());
   const Result<std::vector<TokenId>> ids = parse_ids(flags.tokens);
   if (!ids.is_ok()) return report(ids.status());
-  const Status status = write_logits_npy(*path, engine_options_from(settings), *ids, flags.out);
+  const Result<EngineOptions> options = resolved_options(*path, settings);
+  if (!options.is_ok()) return report(options.status());
+  const Status status = write_logits_npy(*path, *options, *ids, flags.out);
   return status.is_ok() ? kExitOk : report(status);
 }
 

@@ -1,21 +1,25 @@
 // The ferrum binary.
+#include <algorithm>
 #include <clocale>
 #include <cstdio>
 
 #include "apps/cli/cli.h"
 #include "base/log.h"
 #include "base/quote.h"
+#include "config/config_file.h"
 #include "config/parse.h"
 
 namespace ferrum {
 namespace {
 
-// Environment first, then the command line, which wins.
-Result<Settings> resolve_settings(const SettingFlags& flags) {
+// The order of reading does not matter: the command line wins over the environment, and that over the file.
+Result<Settings> resolve_settings(const Invocation& invocation) {
   FERRUM_ASSIGN_OR_RETURN(Settings settings, Settings::from_environment(ferrum_environment()));
-  for (const auto& [name, text] : flags) {
+  for (const auto& [name, text] : invocation.flags) {
     FERRUM_RETURN_IF_ERROR(settings.set(name, text, Source::kCommandLine));
   }
+  FERRUM_ASSIGN_OR_RETURN(const std::string file, find_config_file(invocation.config_file));
+  if (!file.empty()) FERRUM_RETURN_IF_ERROR(apply_config_file(file, settings));
   return settings;
 }
 
@@ -35,12 +39,41 @@ Status unknown_command(const CLI::App& app, const std::string& word) {
   return invalid_argument(message + " The commands are " + names + ".");
 }
 
+// The first flag that the chosen command does not know; ok where there is none.
+Status unknown_flag(const CLI::App& app, int argc, char** argv) {
+  for (const CLI::App* command : app.get_subcommands()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    for (int i = 1; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      const std::string flag(word.substr(0, word.find('=')));
+      if (!flag.starts_with("--") || flag == "--" || std::find(known.begin(), known.end(), flag) != known.end())
+        continue;
+      std::string nearest;
+      int best = 5;
+      for (const std::string& name : known) {
+        if (const int distance = edit_distance(flag, name); distance < best) {
+          best = distance;
+          nearest = name;
+        }
+      }
+      std::string message = "there is no flag " + ferrum::quoted(flag);
+      if (!nearest.empty()) message.append("; did you mean ").append(nearest).append("?");
+      return invalid_argument(message + " `ferrum " + command->get_name() + " --help` lists the flags.");
+    }
+  }
+  return Status::ok();
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Ferrum runs and serves large language models.", "ferrum");
   app.set_version_flag("--version", "ferrum " FERRUM_VERSION);
   app.require_subcommand(0, 1);
   app.footer(
-      "Settings can also be given in the environment, under the names in brackets; flags win.\n"
+      "Settings can also be given in the environment, under the names in brackets, and in ferrum.toml;\n"
+      "flags win over the environment, and that over the file. docs/configuration.md lists them all.\n"
       "`ferrum COMMAND --help` lists the flags of a command.");
   Invocation invocation;
   add_run_command(app, invocation);
@@ -50,9 +83,17 @@ int run(int argc, char** argv) {
   add_template_command(app, invocation);
   add_perplexity_command(app, invocation);
   add_logits_command(app, invocation);
+  add_config_command(app, invocation);
+  add_plan_command(app, invocation);
+  add_doctor_command(app, invocation);
+  add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    const Status status = unknown_flag(app, argc, argv);
+    if (!status.is_ok()) return report(status);
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
@@ -61,7 +102,7 @@ int run(int argc, char** argv) {
     std::fputs(app.help().c_str(), stderr);
     return kExitUsage;
   }
-  const Result<Settings> settings = resolve_settings(invocation.flags);
+  const Result<Settings> settings = resolve_settings(invocation);
   if (!settings.is_ok()) return report(settings.status());
   set_up_logging(settings->get_text("FERRUM_LOG_LEVEL").value_or(invocation.default_log_level).c_str());
   return invocation.run(*settings);

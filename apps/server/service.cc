@@ -212,7 +212,8 @@ Reply Service::health(const HttpRequest&) {
                                               {"running", stats.running},
                                               {"waiting", stats.waiting},
                                               {"kv_blocks_used", stats.kv_blocks_used},
-                                              {"kv_blocks_total", stats.kv_blocks_total}});
+                                              {"kv_blocks_total", stats.kv_blocks_total},
+                                              {"configuration", options_.configuration}});
 }
 
 Reply Service::version(const HttpRequest&) { return json_response(200, {{"version", options_.version}}); }

@@ -20,6 +20,7 @@ struct ServiceOptions {
   AccessPolicy::Options access;
   ApiLimits limits;
   std::string version;
+  Json configuration = Json::object();  // selected value by decision; shown by /health
 };
 
 class Service : public HttpHandler {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_linear.h"
 #include "backend/reference/reference_backend.h"
 
 namespace ferrum {
@@ -54,7 +55,14 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
   }
   FERRUM_ASSIGN_OR_RETURN(const CpuIsa isa, choose_isa(config.isa));
   const int threads = config.threads > 0 ? config.threads : usable_cores();
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits));
+  if (!config.parity) return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits));
+
+  std::vector<KernelLevel> levels(config.kernel_levels.begin(), config.kernel_levels.end());
+  for (int level = static_cast<int>(isa); config.kernel_levels.empty() && level >= 0; --level) {
+    levels.push_back({std::string(to_string(static_cast<CpuIsa>(level))), cpu_kernels(static_cast<CpuIsa>(level))});
+  }
+  FERRUM_ASSIGN_OR_RETURN(GatedKernels kernels, gate_kernels(levels, *config.parity));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, std::move(kernels), threads, config.limits));
 }
 
 struct Entry {
@@ -84,6 +92,18 @@ std::span<const std::string_view> isa_choices() { return cpu_isa_names(); }
 bool isa_available(std::string_view isa) {
   const std::optional<CpuIsa> level = cpu_isa_from_name(isa);
   return level.has_value() && cpu_isa_available(*level);
+}
+
+int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights) {
+  if (config.name != "cpu") return 0;
+  const int threads = config.threads > 0 ? config.threads : usable_cores();
+  LinearScratch most;
+  for (const ConstView& w : weights) {
+    const LinearScratch one = linear_scratch(w.dtype, w.dim(1), config.limits.max_tokens, threads);
+    most.activations = std::max(most.activations, one.activations);
+    most.rows = std::max(most.rows, one.rows);
+  }
+  return most.activations + most.rows;
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config) {

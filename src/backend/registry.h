@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "backend/parity_gate.h"
 #include "ops/backend.h"
 
 namespace ferrum {
@@ -15,6 +17,10 @@ struct BackendConfig {
   std::string isa = "auto";  // of backend "cpu": "auto" = the best this machine has, or one of isa_choices()
   int threads = 0;           // of backend "cpu": 1..1024; 0 = one per core that this process may run on
   BackendLimits limits;
+  // Of backend "cpu". With a sample of the model, each kernel is compared with the reference backend before it is used,
+  // and one that fails gives way to the next lower instruction set's.
+  std::optional<ParitySample> parity = {};
+  std::span<const KernelLevel> kernel_levels = {};  // best first; empty = those of this machine. Others are for tests
 };
 
 // Names make_backend accepts: "reference", "cpu".
@@ -26,8 +32,12 @@ std::span<const std::string_view> isa_choices();
 // Whether this machine can run `isa` (one of isa_choices()).
 bool isa_available(std::string_view isa);
 
+// Bytes of scratch that a backend so configured holds once it has made a Linear of each of these weights.
+int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights);
+
 // kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
-// kUnsupported: this machine lacks the forced isa. kCapacity: no memory for the scratch.
+// kUnsupported: this machine lacks the forced isa. kInternal: a kernel fails the parity gate at every
+// level. kCapacity: no memory for the scratch.
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config);
 
 }  // namespace ferrum

@@ -62,6 +62,25 @@ Result<double> parse_float(std::string_view text, double low, double high) {
   return invalid_argument(range + ferrum::quoted(text));
 }
 
+Result<int64_t> parse_bytes(std::string_view text, int64_t high) {
+  const std::string word = to_lower(trim(text));
+  double value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, std::chars_format::fixed);
+  if (error == std::errc() && value >= 0) {
+    const std::string_view unit(end, static_cast<size_t>(word.data() + word.size() - end));
+    static constexpr struct {
+      std::string_view name;
+      int shift;
+    } kUnits[] = {{"", 0},     {"b", 0},  {"k", 10},  {"kb", 10},  {"kib", 10}, {"m", 20},  {"mb", 20},
+                  {"mib", 20}, {"g", 30}, {"gb", 30}, {"gib", 30}, {"t", 40},   {"tb", 40}, {"tib", 40}};
+    for (const auto& u : kUnits) {
+      const double bytes = value * static_cast<double>(int64_t{1} << u.shift);
+      if (unit == u.name && bytes <= static_cast<double>(high)) return static_cast<int64_t>(bytes);
+    }
+  }
+  return invalid_argument("expected bytes up to " + std::to_string(high) + ", as in 24G or 512M, got " + quoted(text));
+}
+
 int edit_distance(std::string_view a, std::string_view b) {
   std::vector<int> row(b.size() + 1);  // distances of a's prefix to every prefix of b
   std::iota(row.begin(), row.end(), 0);

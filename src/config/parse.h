@@ -16,6 +16,9 @@ Result<bool> parse_bool(std::string_view text);                               //
 Result<int64_t> parse_int(std::string_view text, int64_t low, int64_t high);  // decimal, whole text
 Result<double> parse_float(std::string_view text, double low, double high);   // finite, '.' in every locale
 
+// Bytes from 0 to high: digits with an optional unit K, M, G or T (powers of 1024, as in "24G", "24GiB", "1.5g").
+Result<int64_t> parse_bytes(std::string_view text, int64_t high);
+
 // The text without white space at either end.
 std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);  // ASCII letters only

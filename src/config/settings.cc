@@ -28,7 +28,7 @@ std::string_view nearest_key(std::string_view name) {
 }
 
 Status unknown_key(std::string_view name) {
-  std::string message = "unknown setting " + std::string(name);
+  std::string message = "unknown setting " + printable(name);
   const std::string_view nearest = nearest_key(name);
   if (!nearest.empty()) message += "; did you mean " + std::string(nearest) + "?";
   return invalid_argument(message + " Unset it, or see `ferrum --help` for all settings.");
@@ -40,69 +40,14 @@ std::string choices_of(const KeySpec& key) {
   return list;
 }
 
-using Choices = std::vector<std::string_view>;
-
-KeySpec choice(std::string_view name, std::string_view flag, Choices choices, std::string_view help) {
-  return {name, flag, KeyScope::kEngine, KeyType::kChoice, 0, 0, std::move(choices), help};
-}
-KeySpec integer(std::string_view name, std::string_view flag, double low, double high, std::string_view help) {
-  return {name, flag, KeyScope::kEngine, KeyType::kInt, low, high, {}, help};
-}
-KeySpec fraction(std::string_view name, std::string_view flag, double low, double high, std::string_view help) {
-  return {name, flag, KeyScope::kEngine, KeyType::kFloat, low, high, {}, help};
-}
-KeySpec text(std::string_view name, std::string_view flag, std::string_view help) {
-  return {name, flag, KeyScope::kEngine, KeyType::kText, 0, 0, {}, help};
-}
-KeySpec of_server(KeySpec key) {
-  key.scope = KeyScope::kServer;
-  return key;
+// XDG Base Directory Specification 0.8: a relative path is to be ignored.
+std::string xdg_directory(const char* variable, const char* below_home) {
+  if (const char* set = std::getenv(variable); set != nullptr && set[0] == '/') return set;
+  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/') return std::string(home) + below_home;
+  return "";
 }
 
 }  // namespace
-
-const std::vector<KeySpec>& all_keys() {
-  static const std::vector<KeySpec> keys = {
-      choice("FERRUM_LOG_LEVEL", "--log-level", {"trace", "debug", "info", "warn", "error", "off"},
-             "How much is written to standard error"),
-      choice("FERRUM_BACKEND", "--backend", {"cpu", "reference"}, "Which implementation computes"),
-      choice("FERRUM_CPU_ISA", "--isa", {"auto", "baseline", "avx2", "avx512"},
-             "Instruction set of the cpu backend; one the machine lacks is an error"),
-      integer("FERRUM_THREADS", "--threads", 0, 1024, "Compute threads; 0 = the cores this process may use"),
-      integer("FERRUM_CONTEXT", "--context", 0, 1 << 30, "Tokens per sequence; 0 = what the model allows"),
-      integer("FERRUM_MAX_SEQS", "--max-seqs", 1, 4096, "Sequences that run at once"),
-      integer("FERRUM_MAX_BATCHED_TOKENS", "--max-batched-tokens", 1, 65536, "Token budget of one step"),
-      integer("FERRUM_MAX_WAITING", "--max-waiting", 0, 1 << 20,
-              "Requests that may wait for a place; further ones are refused"),
-      integer("FERRUM_BLOCK_SIZE", "--block-size", 1, 1024, "Tokens per block of the KV cache"),
-      integer("FERRUM_KV_BLOCKS", "--kv-blocks", 0, 2147483648.0,
-              "Blocks of the KV cache; 0 = computed from sequences, context and free memory"),
-      fraction("FERRUM_KV_MEMORY_FRACTION", "--kv-memory-fraction", 0.001, 1,
-               "Share of the free memory that the KV cache may take"),
-      choice("FERRUM_KV_DTYPE", "--kv-dtype", {"f16", "bf16", "f32"}, "Element type of the KV cache"),
-      of_server(text("FERRUM_HOST", "--host", "Address to listen on (127.0.0.1)")),
-      of_server(integer("FERRUM_PORT", "--port", 0, 65535, "Port to listen on (8080); 0 = any free one")),
-      of_server(text("FERRUM_API_KEY", "--api-key",
-                     "Key that clients must send; better in the environment, where `ps` does not show it")),
-  };
-  return keys;
-}
-
-const KeySpec* find_key(std::string_view name) {
-  for (const KeySpec& key : all_keys()) {
-    if (key.name == name) return &key;
-  }
-  return nullptr;
-}
-
-std::string_view to_string(Source source) {
-  switch (source) {
-    case Source::kDefault: return "default";
-    case Source::kEnvironment: return "env";
-    case Source::kCommandLine: return "cli";
-  }
-  return "unknown";
-}
 
 Environment ferrum_environment() {
   Environment found;
@@ -115,13 +60,9 @@ Environment ferrum_environment() {
   return found;
 }
 
-std::string user_state_directory() {
-  // XDG Base Directory Specification 0.8: a relative path is to be ignored.
-  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/') return state;
-  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/')
-    return std::string(home) + "/.local/state";
-  return "";
-}
+std::string user_state_directory() { return xdg_directory("XDG_STATE_HOME", "/.local/state"); }
+
+std::string user_config_directory() { return xdg_directory("XDG_CONFIG_HOME", "/.config"); }
 
 Result<Settings> Settings::from_environment(const Environment& environment) {
   Settings settings;
@@ -132,52 +73,67 @@ Result<Settings> Settings::from_environment(const Environment& environment) {
   return settings;
 }
 
+Status Settings::read(const KeySpec& key, std::string_view text, Value& value) {
+  value.text = std::string(trim(text));
+  switch (key.type) {
+    case KeyType::kBool: {
+      FERRUM_ASSIGN_OR_RETURN(const bool parsed, parse_bool(text));
+      value.number = parsed ? 1 : 0;
+      return Status::ok();
+    }
+    case KeyType::kInt: {
+      FERRUM_ASSIGN_OR_RETURN(const int64_t parsed,
+                              parse_int(text, static_cast<int64_t>(key.low), static_cast<int64_t>(key.high)));
+      value.number = static_cast<double>(parsed);
+      return Status::ok();
+    }
+    case KeyType::kFloat: {
+      FERRUM_ASSIGN_OR_RETURN(value.number, parse_float(text, key.low, key.high));
+      return Status::ok();
+    }
+    case KeyType::kChoice: {
+      const auto word = canonical_choice(key, text);
+      if (!word) return invalid_argument("expected one of " + choices_of(key) + ", got " + quoted(text));
+      value.text = *word;
+      return Status::ok();
+    }
+    case KeyType::kText:
+    case KeyType::kList: return Status::ok();
+  }
+  return Status::ok();
+}
+
 Status Settings::set(std::string_view name, std::string_view text, Source source) {
   const KeySpec* key = find_key(name);
   if (key == nullptr) return unknown_key(name);
   if (trim(text).empty() && source == Source::kEnvironment) return Status::ok();
 
-  const std::string where = source == Source::kCommandLine ? std::string(key->flag) : std::string(name);
-  Value value{std::string(trim(text)), 0, source};
-  switch (key->type) {
-    case KeyType::kBool: {
-      const Result<bool> parsed = parse_bool(text);
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = *parsed ? 1 : 0;
-      break;
-    }
-    case KeyType::kInt: {
-      const Result<int64_t> parsed = parse_int(text, static_cast<int64_t>(key->low), static_cast<int64_t>(key->high));
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = static_cast<double>(*parsed);
-      break;
-    }
-    case KeyType::kFloat: {
-      const Result<double> parsed = parse_float(text, key->low, key->high);
-      if (!parsed.is_ok()) return parsed.status().with_context(where);
-      value.number = *parsed;
-      break;
-    }
-    case KeyType::kChoice:
-      value.text = to_lower(value.text);
-      if (std::find(key->choices.begin(), key->choices.end(), value.text) == key->choices.end()) {
-        return invalid_argument(where + ": expected one of " + choices_of(*key) + ", got \"" + std::string(text) +
-                                "\"");
-      }
-      break;
-    case KeyType::kText: break;
+  Value value;
+  value.name = source == Source::kCommandLine ? key->flag : source == Source::kConfigFile ? key->toml : name;
+  FERRUM_RETURN_IF_ERROR(read(*key, text, value).with_context(value.name));
+  BySource& by_source = values_[std::string(key->name)];
+  const auto present = by_source.find(source);
+  if (present != by_source.end() && present->second.name != value.name && present->second.text != value.text) {
+    return invalid_argument(present->second.name + "=" + present->second.text + " and " + value.name + "=" +
+                            value.text + " (both from " + std::string(to_string(source)) +
+                            ") are two names of one setting; set one of them");
   }
-  if (this->source(name) <= source) values_[std::string(name)] = std::move(value);
+  by_source[source] = std::move(value);
   return Status::ok();
 }
 
-const Settings::Value* Settings::find(std::string_view name, std::initializer_list<KeyType> types) const {
+const Settings::BySource* Settings::find_all(std::string_view name) const {
   const KeySpec* key = find_key(name);
   FERRUM_CHECK(key != nullptr, "setting is not declared: " + std::string(name));
-  FERRUM_CHECK(std::find(types.begin(), types.end(), key->type) != types.end(),
-               "setting has another type: " + std::string(name));
-  const auto found = values_.find(name);
+  const auto found = values_.find(key->name);
   return found == values_.end() ? nullptr : &found->second;
+}
+
+const Settings::Value* Settings::find(std::string_view name, std::initializer_list<KeyType> types) const {
+  const BySource* all = find_all(name);
+  FERRUM_CHECK(std::find(types.begin(), types.end(), find_key(name)->type) != types.end(),
+               "setting has another type: " + std::string(name));
+  return all == nullptr ? nullptr : &all->rbegin()->second;
 }
 
 std::optional<bool> Settings::get_bool(std::string_view name) const {
@@ -200,9 +156,42 @@ std::optional<std::string> Settings::get_text(std::string_view name) const {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value->text);
 }
 
+std::vector<std::string> Settings::get_list(std::string_view name) const {
+  const Value* value = find(name, {KeyType::kList});
+  std::vector<std::string> words;
+  std::string_view rest = value == nullptr ? std::string_view() : value->text;
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    if (const std::string_view word = trim(rest.substr(0, comma)); !word.empty()) words.emplace_back(word);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return words;
+}
+
 Source Settings::source(std::string_view name) const {
-  const auto found = values_.find(name);
-  return found == values_.end() ? Source::kDefault : found->second.source;
+  const BySource* all = find_all(name);
+  return all == nullptr ? Source::kDefault : all->rbegin()->first;
+}
+
+bool Settings::has(std::string_view name) const { return find_all(name) != nullptr; }
+
+std::string Settings::describe(std::string_view name) const {
+  const BySource* all = find_all(name);
+  if (all == nullptr) return "";
+  const auto& [source, value] = *all->rbegin();
+  const KeySpec* key = find_key(name);
+  return std::string(key->name) + "=" + (key->secret ? "(hidden)" : printable(value.text)) + " (" +
+         std::string(to_string(source)) + ")";
+}
+
+std::vector<SettingEntry> Settings::entries() const {
+  std::vector<SettingEntry> list;
+  for (const auto& [name, by_source] : values_) {
+    const auto& [source, value] = *by_source.rbegin();
+    const KeySpec* key = find_key(name);
+    list.push_back({name, key->secret ? "(hidden)" : value.text, source, key->affects});
+  }
+  return list;
 }
 
 }  // namespace ferrum

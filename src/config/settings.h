@@ -1,5 +1,5 @@
-// Every setting of Ferrum is declared once, here: its name in the environment, its command-line flag, its type and
-// range. Values are checked when they are set, whatever they come from, and keep their source.
+// The values that were set, whatever they come from: checked when they are set, and kept with their source. What each
+// key means and may hold is declared in config/keys.h.
 #pragma once
 
 #include <cstdint>
@@ -12,36 +12,25 @@
 #include <vector>
 
 #include "base/status.h"
+#include "config/decision.h"
+#include "config/keys.h"
 
 namespace ferrum {
-
-enum class KeyType { kBool, kInt, kFloat, kChoice, kText };
-
-enum class KeyScope { kEngine, kServer };  // which commands take the flag: all that load a model, or `serve` alone
-
-struct KeySpec {
-  std::string_view name;  // "FERRUM_THREADS"
-  std::string_view flag;  // "--threads"
-  KeyScope scope;
-  KeyType type;
-  double low = 0, high = 0;               // of kInt and kFloat, inclusive
-  std::vector<std::string_view> choices;  // of kChoice, lower case
-  std::string_view help;                  // one line
-};
-
-// In the order in which --help shows them. A key without a value leaves the default of whatever it configures
-// (EngineOptions, ...) untouched.
-const std::vector<KeySpec>& all_keys();
-const KeySpec* find_key(std::string_view name);  // nullptr if unknown
-
-enum class Source { kDefault, kEnvironment, kCommandLine };  // ascending precedence
-std::string_view to_string(Source source);                   // "default", "env", "cli"
 
 using Environment = std::vector<std::pair<std::string, std::string>>;  // name, value
 // The FERRUM_* variables of this process. The only place that reads the environment for settings.
 Environment ferrum_environment();
 // Directories the system defines for the user's state, from XDG_STATE_HOME or HOME; "" where there is neither.
 std::string user_state_directory();
+// The same of configuration: XDG_CONFIG_HOME or HOME/.config.
+std::string user_config_directory();
+
+struct SettingEntry {
+  std::string key;
+  std::string effective_value;  // as written, trimmed; choices in canonical form; "(hidden)" of a secret
+  Source source = Source::kDefault;
+  std::vector<Effect> affects;
+};
 
 class Settings {
  public:
@@ -49,25 +38,35 @@ class Settings {
   // have a valid value (kInvalidArgument naming key, value and source). An empty value counts as not set.
   static Result<Settings> from_environment(const Environment& environment);
 
-  // Sets a key, unless a source of higher precedence has set it already; the value is checked either way.
+  // Sets a key (by name or alias). Each source keeps its value, and the source of highest precedence is heard, so the
+  // order of calls does not matter; within one source the last value counts. A key and its alias with different values
+  // from one source contradict each other: an error naming both.
   Status set(std::string_view name, std::string_view text, Source source);
 
   // nullopt where the key has no value. Asking for a key that is not declared, or with the wrong type, is our own bug.
   std::optional<bool> get_bool(std::string_view name) const;
   std::optional<int64_t> get_int(std::string_view name) const;
   std::optional<double> get_float(std::string_view name) const;
-  std::optional<std::string> get_text(std::string_view name) const;  // kChoice (lower case) and kText
+  std::optional<std::string> get_text(std::string_view name) const;  // kChoice and kText
+  std::vector<std::string> get_list(std::string_view name) const;    // kList; empty where the key has no value
   Source source(std::string_view name) const;                        // kDefault where the key has no value
+  bool has(std::string_view name) const;
+  std::string describe(std::string_view name) const;  // "FERRUM_THREADS=4 (env)"; "" where the key has no value
+  std::vector<SettingEntry> entries() const;          // sorted by key
 
  private:
   struct Value {
-    std::string text;   // trimmed; choices in lower case
+    std::string text;   // trimmed; choices in canonical form
     double number = 0;  // of kBool, kInt (exact below 2^53, which the ranges guarantee) and kFloat
-    Source source = Source::kDefault;
+    std::string name;   // under which it was set: the key's or an alias
   };
-  const Value* find(std::string_view name, std::initializer_list<KeyType> types) const;
+  using BySource = std::map<Source, Value>;  // the last one is heard
 
-  std::map<std::string, Value, std::less<>> values_;
+  static Status read(const KeySpec& key, std::string_view text, Value& value);
+  const Value* find(std::string_view name, std::initializer_list<KeyType> types) const;
+  const BySource* find_all(std::string_view name) const;
+
+  std::map<std::string, BySource, std::less<>> values_;  // by the key's name; never empty inside
 };
 
 }  // namespace ferrum

@@ -102,10 +102,17 @@ TEST(Settings, AbsentAndEmptyLeaveTheDefault) {
   EXPECT_EQ(settings->source("FERRUM_BACKEND"), Source::kDefault);
 }
 
-TEST(Settings, ChoicesIgnoreCase) {
+TEST(Settings, ChoicesIgnoreCaseAndHaveOneForm) {
   Settings settings;
   ASSERT_TRUE(settings.set("FERRUM_KV_DTYPE", " F16 ", Source::kEnvironment).is_ok());
-  EXPECT_EQ(settings.get_text("FERRUM_KV_DTYPE"), "f16");
+  EXPECT_EQ(settings.get_text("FERRUM_KV_DTYPE"), "fp16");
+}
+
+TEST(Settings, ListsAreWordsBetweenCommas) {
+  Settings settings;
+  EXPECT_TRUE(settings.get_list("FERRUM_CORS_ORIGIN").empty());
+  ASSERT_TRUE(settings.set("FERRUM_CORS_ORIGIN", " a, b,,c ,", Source::kEnvironment).is_ok());
+  EXPECT_EQ(settings.get_list("FERRUM_CORS_ORIGIN"), (std::vector<std::string>{"a", "b", "c"}));
 }
 
 TEST(Settings, AFlagGivenWithoutValueIsAnError) {

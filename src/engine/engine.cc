@@ -3,22 +3,18 @@
 
 #include <algorithm>
 
-#include "backend/registry.h"
 #include "base/cores.h"
 #include "base/log.h"
 #include "engine/engine_core.h"
-#include "engine/kv_sizing.h"
 #include "engine/memory.h"
+#include "engine/memory_plan.h"
+#include "engine/model_backend.h"
 #include "engine/model_step_runner.h"
 #include "io/gguf.h"
 #include "models/registry.h"
 
 namespace ferrum {
 namespace {
-
-// Prompt positions of a step that may be scored for prompt_logprobs, besides one sampled position per sequence. Each
-// costs a row of the vocabulary, 0.6 MB at 150,000 tokens.
-constexpr int kScoredPositions = 64;
 
 Status check_range(const char* name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return Status::ok();
@@ -34,6 +30,8 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
+  FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
+  FERRUM_RETURN_IF_ERROR(check_range("prefill_first_until_active", o.prefill_first_until_active, 0, 4096));
   if (!(o.kv_memory_fraction > 0 && o.kv_memory_fraction <= 1)) {
     return invalid_argument("kv_memory_fraction must be above 0 and at most 1, got " +
                             std::to_string(o.kv_memory_fraction));
@@ -44,8 +42,10 @@ Status check_options(const EngineOptions& o) {
 // What load() puts together.
 struct Parts {
   EngineOptions options;  // resolved
+  MemoryPlan plan;
   ModelSpec spec;
   std::string description;
+  std::vector<KernelChoice> kernels;
   CoreOptions core;
   std::unique_ptr<StepRunner> runner;
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -58,6 +58,8 @@ class EngineImpl final : public Engine {
       : options_(std::move(parts.options)),
         spec_(std::move(parts.spec)),
         description_(std::move(parts.description)),
+        kernels_(std::move(parts.kernels)),
+        plan_(std::move(parts.plan)),
         tokenizer_(parts.tokenizer),
         chat_template_(std::move(parts.chat_template)),
         core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer)) {}
@@ -75,28 +77,19 @@ class EngineImpl final : public Engine {
   std::shared_ptr<const ChatTemplate> chat_template() const override { return chat_template_; }
   std::string describe() const override { return description_; }
   EngineStats stats() const override { return core_.stats(); }
+  std::vector<KernelChoice> kernel_choices() const override { return kernels_; }
+  const MemoryPlan* memory_plan() const override { return &plan_; }
 
  private:
   const EngineOptions options_;
   const ModelSpec spec_;
   const std::string description_;
+  const std::vector<KernelChoice> kernels_;
+  const MemoryPlan plan_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const ChatTemplate> chat_template_;
   EngineCore core_;
 };
-
-KvDemand kv_demand(const EngineOptions& o, const ModelSpec& spec, std::optional<int64_t> free_bytes) {
-  KvDemand d;
-  d.block_bytes = Runner::kv_block_bytes(spec, o.block_size, o.kv_dtype);
-  d.block_size = o.block_size;
-  d.max_seqs = o.max_seqs;
-  d.model_context = spec.max_context;
-  d.max_model_len = o.max_model_len;
-  d.kv_blocks = o.kv_blocks;
-  d.memory_fraction = o.kv_memory_fraction;
-  d.free_bytes = free_bytes;
-  return d;
-}
 
 std::string describe_parts(const Parts& p, const Backend& backend, int64_t kv_bytes) {
   const std::string name = p.spec.name.empty() ? p.spec.architecture : p.spec.name + " (" + p.spec.architecture + ")";
@@ -105,26 +98,39 @@ std::string describe_parts(const Parts& p, const Backend& backend, int64_t kv_by
          std::string(to_string(p.options.kv_dtype)) + " (" + format_bytes(kv_bytes) + ")";
 }
 
-// Chooses the KV pool and makes the runner. Fills options, core, runner and description.
-Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
-                    std::optional<int64_t> free_bytes) {
-  EngineOptions& o = parts.options;
-  FERRUM_ASSIGN_OR_RETURN(const KvSizing kv, size_kv(kv_demand(o, parts.spec, free_bytes)));
-  if (!kv.note.empty()) spdlog::warn("{}", kv.note);
-  o.max_model_len = kv.max_model_len;
-  o.kv_blocks = kv.num_blocks;
+// What the gate refused is worth a line each: something is wrong with this machine or this build.
+void report_rejected(const std::vector<KernelChoice>& kernels) {
+  for (const KernelChoice& choice : kernels) {
+    for (const auto& rejected : choice.rejected) {
+      spdlog::warn("kernel '{}' of {} fails the parity gate ({}); {} is used instead", choice.kernel, rejected.level,
+                   rejected.reason, choice.level);
+    }
+  }
+}
 
-  const int max_logits = o.max_seqs + kScoredPositions;
-  parts.core = {{o.max_seqs, o.max_batched_tokens, max_logits, o.max_waiting},
-                {parts.spec.vocab_size, o.max_model_len},
-                kv.num_blocks,
-                o.block_size};
-  parts.description =
-      describe_parts(parts, *backend, kv.num_blocks * Runner::kv_block_bytes(parts.spec, o.block_size, o.kv_dtype));
+SchedulerLimits scheduler_limits(const EngineOptions& o) {
+  SchedulerLimits limits;
+  limits.max_seqs = o.max_seqs;
+  limits.max_batched_tokens = o.max_batched_tokens;
+  limits.max_logits = o.max_seqs + kScoredPositions;
+  limits.max_waiting = o.max_waiting;
+  limits.active_decode_prefill_chunk = o.active_decode_prefill_chunk;
+  limits.prefill_first_until_active = o.prefill_first_until_active;
+  limits.whole_prompts = o.whole_prompts;
+  return limits;
+}
+
+// Makes the runner as planned. Fills core, runner and description.
+Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
+                    const MemoryPlan& plan) {
+  const EngineOptions& o = parts.options;
+  const auto num_blocks = static_cast<int>(o.kv_blocks);
+  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size};
+  parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;
-  runner_options.max_logits = std::min(max_logits, o.max_batched_tokens);
-  runner_options.num_blocks = kv.num_blocks;
+  runner_options.max_logits = planned_logit_rows(o);
+  runner_options.num_blocks = num_blocks;
   runner_options.block_size = o.block_size;
   runner_options.kv_dtype = o.kv_dtype;
   FERRUM_ASSIGN_OR_RETURN(auto runner, Runner::create(std::move(backend), std::move(model), runner_options));
@@ -140,27 +146,33 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, cons
     if (progress) progress(fraction, what);
   };
   FERRUM_RETURN_IF_ERROR(check_options(options));
-  Parts parts;
-  parts.options = options;
-  if (options.threads == 0) parts.options.threads = process_cores();
+  MemoryDemand demand;
+  demand.options = options;
+  if (options.threads == 0) demand.options.threads = process_cores();
+  // Before the weights are read: afterwards the system counts them as page cache, which looks free.
+  demand.available = available_memory();
+  demand.process = process_memory();
 
   report(0.0, "opening " + model_path);
   FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  // Before the weights are read: afterwards the system counts them as page cache, which looks free.
-  std::optional<int64_t> free_bytes = available_memory();
-  if (free_bytes) *free_bytes = std::max<int64_t>(0, *free_bytes - static_cast<int64_t>(file->file_bytes()));
-
+  FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
+  FERRUM_RETURN_IF_ERROR(plan.verdict);
+  if (!plan.note.empty()) spdlog::warn("{}", plan.note);
+  Parts parts;
+  parts.options = plan.options;
   FERRUM_ASSIGN_OR_RETURN(parts.tokenizer, Tokenizer::from_gguf(*file));
   FERRUM_ASSIGN_OR_RETURN(parts.chat_template, ChatTemplate::from_gguf(*file, *parts.tokenizer));
   report(0.1, "loading weights");
-  BackendConfig config{options.backend, options.isa, parts.options.threads, {options.max_batched_tokens}};
-  FERRUM_ASSIGN_OR_RETURN(auto backend, make_backend(config));
+  FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*file, plan.options));
+  parts.kernels = backend->kernel_choices();
+  report_rejected(parts.kernels);
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(file, *backend, [&](double fraction, const std::string& what) {
                             report(0.1 + 0.8 * fraction, what);
                           }));
   parts.spec = model->spec();
   report(0.9, "allocating the KV cache");
-  FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), free_bytes));
+  FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), plan));
+  parts.plan = plan;
   report(1.0, "ready");
   return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(parts)));
 }

@@ -16,6 +16,7 @@
 #include "tensor/dtype.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "types/kernel_choice.h"
 #include "types/model_spec.h"
 #include "types/progress.h"
 #include "types/sampling.h"
@@ -34,6 +35,11 @@ struct EngineOptions {
   int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
   DType kv_dtype = DType::kF16;
+  bool parity_gate = true;  // compare each kernel with the reference on a sample of the model before it is used
+  // Which prompts a step reads (SchedulerLimits has the meaning); 0 and false = first come first served.
+  int active_decode_prefill_chunk = 0;
+  int prefill_first_until_active = 0;
+  bool whole_prompts = false;
 };
 
 struct Request {
@@ -77,6 +83,8 @@ struct EngineStats {
   uint64_t generated_tokens = 0;  // sampled
 };
 
+struct MemoryPlan;  // engine/memory_plan.h
+
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> load(const std::string& model_path, const EngineOptions& options,
@@ -98,6 +106,10 @@ class Engine {
   virtual std::shared_ptr<const ChatTemplate> chat_template() const = 0;
   virtual std::string describe() const = 0;  // one line: model, backend, KV
   virtual EngineStats stats() const = 0;
+  // What it was started with; nullptr if it has none (fakes).
+  virtual const MemoryPlan* memory_plan() const { return nullptr; }
+  // What the parity gate let pass and what it refused; empty without a gate.
+  virtual std::vector<KernelChoice> kernel_choices() const { return {}; }
 };
 
 // Lower-level helpers on the same composition (`ferrum perplexity`, `ferrum logits`).

@@ -84,6 +84,13 @@ std::optional<int64_t> available_memory(const std::string& root) {
   return least;
 }
 
+ProcessMemory process_memory(const std::string& root) {
+  const auto field = [path = root + "/proc/self/status"](std::string_view key) {
+    return read_field(path, key).value_or(0) * 1024;
+  };
+  return {field("RssAnon:"), field("RssFile:") + field("RssShmem:"), field("VmHWM:")};
+}
+
 std::string format_bytes(int64_t bytes) {
   const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);

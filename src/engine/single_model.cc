@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
-#include "backend/registry.h"
+#include "base/cores.h"
+#include "engine/memory_plan.h"
+#include "engine/model_backend.h"
 #include "models/registry.h"
 
 namespace ferrum {
@@ -20,6 +22,20 @@ Status check_context(const ModelSpec& spec, const EngineOptions& options, int64_
                           std::to_string(limit) + " that this model allows");
 }
 
+// Before the KV cache and the workspace are allocated.
+Status check_memory(const Gguf& file, const EngineOptions& options, int context, int blocks) {
+  MemoryDemand demand;
+  demand.options = options;
+  demand.options.max_seqs = 1;
+  demand.options.max_model_len = context;
+  demand.options.kv_blocks = blocks;
+  if (options.threads == 0) demand.options.threads = process_cores();
+  demand.available = available_memory();
+  demand.process = process_memory();
+  FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(file, demand));
+  return plan.verdict;
+}
+
 }  // namespace
 
 Result<SingleModel> open_single_model(const std::string& model_path, const EngineOptions& options, int64_t context,
@@ -28,20 +44,17 @@ Result<SingleModel> open_single_model(const std::string& model_path, const Engin
   SingleModel single;
   FERRUM_ASSIGN_OR_RETURN(single.file, Gguf::open(model_path));
 
-  BackendConfig config;
-  config.name = options.backend;
-  config.isa = options.isa;
-  config.threads = options.threads;
-  config.limits.max_tokens = options.max_batched_tokens;
-  FERRUM_ASSIGN_OR_RETURN(auto backend, make_backend(config));
+  FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*single.file, options));
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(single.file, *backend, progress));
   FERRUM_RETURN_IF_ERROR(check_context(model->spec(), options, context));
 
+  const int blocks = static_cast<int>((context + options.block_size - 1) / options.block_size);
+  FERRUM_RETURN_IF_ERROR(check_memory(*single.file, options, static_cast<int>(context), blocks));
   RunnerOptions runner;
   runner.max_tokens = options.max_batched_tokens;
   runner.max_logits = std::min(kMaxLogits, runner.max_tokens);
   runner.block_size = options.block_size;
-  runner.num_blocks = static_cast<int>((context + options.block_size - 1) / options.block_size);
+  runner.num_blocks = blocks;
   runner.kv_dtype = options.kv_dtype;
   FERRUM_ASSIGN_OR_RETURN(single.runner, Runner::create(std::move(backend), std::move(model), runner));
   return single;

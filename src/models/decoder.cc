@@ -86,23 +86,28 @@ Result<DecoderModel::Layer> DecoderModel::place_layer(LayerWeights& weights, Bac
   return layer;
 }
 
-DecoderModel::Layout DecoderModel::layout(int max_tokens, int max_logits) const {
+DecoderModel::Layout DecoderModel::layout(const ModelSpec& spec, int max_tokens, int max_logits) {
   Packer pack;
   Layout at{};
-  at.residual = pack.add(max_tokens, spec_.hidden_size);
-  at.wide = pack.add(max_tokens, std::max({spec_.hidden_size, q_size(), spec_.ffn_size}));
-  at.wider = pack.add(max_tokens, std::max({q_size() + 2 * kv_size(), spec_.hidden_size, 2 * spec_.ffn_size}));
-  at.cos_sin = pack.add(max_tokens, spec_.rope.dim);
-  at.logit_residual = pack.add(max_logits, spec_.hidden_size);
-  at.logits = pack.add(max_logits, std::max(spec_.vocab_size, q_size()));
+  const int64_t q = q_size(spec), qkv = q + 2 * kv_size(spec);
+  at.residual = pack.add(max_tokens, spec.hidden_size);
+  at.wide = pack.add(max_tokens, std::max({spec.hidden_size, q, spec.ffn_size}));
+  at.wider = pack.add(max_tokens, std::max({qkv, spec.hidden_size, 2 * spec.ffn_size}));
+  at.cos_sin = pack.add(max_tokens, spec.rope.dim);
+  at.logit_residual = pack.add(max_logits, spec.hidden_size);
+  at.logits = pack.add(max_logits, std::max(spec.vocab_size, q));
   at.total = pack.end();
   return at;
+}
+
+int64_t DecoderModel::workspace_bytes(const ModelSpec& spec, int max_tokens, int max_logits) {
+  return static_cast<int64_t>(layout(spec, max_tokens, max_logits).total);
 }
 
 Result<Workspace> DecoderModel::make_workspace(Backend& backend, int max_tokens, int max_logits) const {
   FERRUM_CHECK(max_tokens > 0 && max_logits > 0 && max_logits <= max_tokens, "workspace sizes");
   Workspace workspace;
-  FERRUM_ASSIGN_OR_RETURN(workspace.buffer, backend.allocate(layout(max_tokens, max_logits).total));
+  FERRUM_ASSIGN_OR_RETURN(workspace.buffer, backend.allocate(layout(spec_, max_tokens, max_logits).total));
   workspace.row_indices.resize(static_cast<size_t>(max_tokens));
   std::iota(workspace.row_indices.begin(), workspace.row_indices.end(), 0);
   const ConstView indices(workspace.row_indices.data(), DType::kI32, {max_tokens});
@@ -115,7 +120,7 @@ Result<Workspace> DecoderModel::make_workspace(Backend& backend, int max_tokens,
 DecoderModel::Activations DecoderModel::activations(const DeviceBatch& batch, const Workspace& workspace) const {
   FERRUM_CHECK(batch.num_tokens <= workspace.max_tokens && batch.num_logits <= workspace.max_logits,
                "a step of " + std::to_string(batch.num_tokens) + " tokens is larger than the workspace");
-  const Layout at = layout(workspace.max_tokens, workspace.max_logits);
+  const Layout at = layout(spec_, workspace.max_tokens, workspace.max_logits);
   auto* const base = static_cast<std::byte*>(workspace.buffer.data());
   const auto view = [base](size_t offset, int64_t rows, int64_t cols) {
     return View(base + offset, DType::kF32, {rows, cols});

@@ -26,6 +26,9 @@ class DecoderModel final : public Model {
                                                       std::shared_ptr<const void> storage, Backend& backend,
                                                       const LoadProgress& progress);
 
+  // Bytes of make_workspace()'s buffer for a model of this shape: for plans made before there is a model.
+  static int64_t workspace_bytes(const ModelSpec& spec, int max_tokens, int max_logits);
+
   const ModelSpec& spec() const override { return spec_; }
   Result<Workspace> make_workspace(Backend& backend, int max_tokens, int max_logits) const override;
   ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
@@ -46,15 +49,17 @@ class DecoderModel final : public Model {
       : spec_(std::move(spec)), storage_(std::move(storage)) {}
 
   static Result<Layer> place_layer(LayerWeights& weights, Backend& backend);
-  Layout layout(int max_tokens, int max_logits) const;
+  static Layout layout(const ModelSpec& spec, int max_tokens, int max_logits);
   Activations activations(const DeviceBatch& batch, const Workspace& workspace) const;
   void attend(Ops& ops, const Layer& layer, const DeviceBatch& batch, const KvLayer& kv, int block_size,
               const Activations& a, bool only_store) const;
   void feed_forward(Ops& ops, const Layer& layer, View residual, ConstView attended, const Activations& a) const;
   AttentionPlan attention_plan(const DeviceBatch& batch, int block_size) const;
 
-  int64_t q_size() const { return static_cast<int64_t>(spec_.num_heads) * spec_.head_dim; }
-  int64_t kv_size() const { return static_cast<int64_t>(spec_.num_kv_heads) * spec_.head_dim; }
+  static int64_t q_size(const ModelSpec& spec) { return static_cast<int64_t>(spec.num_heads) * spec.head_dim; }
+  static int64_t kv_size(const ModelSpec& spec) { return static_cast<int64_t>(spec.num_kv_heads) * spec.head_dim; }
+  int64_t q_size() const { return q_size(spec_); }
+  int64_t kv_size() const { return kv_size(spec_); }
 
   ModelSpec spec_;
   std::shared_ptr<const void> storage_;

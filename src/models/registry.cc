@@ -26,4 +26,8 @@ Result<std::unique_ptr<Model>> load_model(const std::shared_ptr<const Gguf>& fil
   return model;
 }
 
+int64_t workspace_bytes(const ModelSpec& spec, int max_tokens, int max_logits) {
+  return DecoderModel::workspace_bytes(spec, max_tokens, max_logits);
+}
+
 }  // namespace ferrum

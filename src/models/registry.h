@@ -14,4 +14,8 @@ namespace ferrum {
 Result<std::unique_ptr<Model>> load_model(const std::shared_ptr<const Gguf>& file, Backend& backend,
                                           const LoadProgress& progress);
 
+// Bytes of activations that the model of this specification allocates for steps of max_tokens tokens of which
+// max_logits want logits: what Model::make_workspace will take, known before the model exists.
+int64_t workspace_bytes(const ModelSpec& spec, int max_tokens, int max_logits);
+
 }  // namespace ferrum

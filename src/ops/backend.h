@@ -3,9 +3,11 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "ops/linear.h"
 #include "ops/ops.h"
+#include "types/kernel_choice.h"
 
 namespace ferrum {
 
@@ -17,9 +19,11 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view name() const = 0;     // "reference", "cpu"
-  virtual std::string describe() const = 0;      // for people: "cpu (avx512-vnni, 2 threads)"
+  virtual std::string_view name() const = 0;  // "reference", "cpu"
+  virtual std::string describe() const = 0;   // for people: "cpu (avx512-vnni, 2 threads)"
   virtual bool supports(DType weight_type) const = 0;
+  // What the parity gate looked at; empty where there was none.
+  virtual std::vector<KernelChoice> kernel_choices() const { return {}; }
 
   // The one Ops of this backend; used by one thread at a time.
   virtual Ops& ops() = 0;

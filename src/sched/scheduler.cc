@@ -9,10 +9,14 @@ struct Scheduler::Draft {
   StepPlan plan;
   std::vector<int> row_blocks;  // new blocks of each row
   int tokens_left = 0;
+  int prompt_left = 0;  // of them, those that prompts may take
   int scores_left = 0;  // logits for prompt scoring; one per running sequence is set aside for sampling
   int free_blocks = 0;
   bool pool_is_short = false;  // somebody was preempted
 
+  bool has_row(SeqId seq) const {
+    return std::any_of(plan.rows.begin(), plan.rows.end(), [&](const PlannedRow& r) { return r.seq == seq; });
+  }
   static int scores_of(const PlannedRow& r) { return r.logit_count - (r.samples ? 1 : 0); }
 };
 
@@ -45,12 +49,24 @@ Status Scheduler::submit(const NewSequence& n) {
 std::optional<StepPlan> Scheduler::plan() {
   FERRUM_CHECK(!in_step_, "plan() during a step");
   Draft draft;
-  draft.tokens_left = limits_.max_batched_tokens;
+  draft.tokens_left = draft.prompt_left = limits_.max_batched_tokens;
   draft.scores_left = limits_.max_logits - limits_.max_seqs;
   draft.free_blocks = kv_.free_blocks();
-  plan_decodes(draft);
-  plan_prompts(draft);
-  admit(draft);
+  const int active = decoding();
+  if (limits_.active_decode_prefill_chunk > 0 && active > 0) {
+    draft.prompt_left = std::min(draft.prompt_left, limits_.active_decode_prefill_chunk);
+  }
+  if (active < limits_.prefill_first_until_active) {
+    // But for the oldest sequence, which must progress in every step.
+    if (!running_.empty() && running_.front().pending() == 1) add_row(draft, 0, 1);
+    plan_prompts(draft);
+    admit(draft);
+    plan_decodes(draft);
+  } else {
+    plan_decodes(draft);
+    plan_prompts(draft);
+    admit(draft);
+  }
   if (draft.plan.rows.empty()) {
     FERRUM_CHECK(running_.empty() && waiting_.empty(), "sequences, but no row for any of them");
     return std::nullopt;
@@ -68,11 +84,16 @@ std::optional<StepPlan> Scheduler::plan() {
   return std::move(draft.plan);
 }
 
+int Scheduler::decoding() const {
+  return static_cast<int>(
+      std::count_if(running_.begin(), running_.end(), [](const Sequence& s) { return s.pending() == 1; }));
+}
+
 void Scheduler::plan_decodes(Draft& draft) {
   // One token is kept for the oldest sequence while it reads its prompt: it must progress in every step.
   const int kept = !running_.empty() && running_.front().pending() > 1 ? 1 : 0;
   for (size_t i = 0; i < running_.size() && draft.tokens_left > kept; ++i) {
-    if (running_[i].pending() == 1) add_row(draft, i, 1);
+    if (running_[i].pending() == 1 && !draft.has_row(running_[i].id)) add_row(draft, i, 1);
   }
 }
 
@@ -87,8 +108,12 @@ void Scheduler::admit(Draft& draft) {
   // A victim must not come back in the step that preempted it.
   if (draft.pool_is_short) return;
   while (!waiting_.empty() && running() < limits_.max_seqs && draft.tokens_left > 0) {
-    const int count = chunk_limit(draft, waiting_.front());
-    if (count == 0 || !newcomer_fits(waiting_.front())) return;
+    const Sequence& next = waiting_.front();
+    const int count = chunk_limit(draft, next);
+    if (count == 0 || !newcomer_fits(next)) return;
+    // Nothing else would run in an empty step, so it is cut there even then.
+    const bool waits = limits_.whole_prompts && count < next.pending() && next.pending() <= limits_.max_batched_tokens;
+    if (waits && !running_.empty()) return;
     running_.push_back(waiting_.front());
     waiting_.pop_front();
     add_row(draft, running_.size() - 1, count);
@@ -108,7 +133,8 @@ int Scheduler::chunk_limit(const Draft& draft, const Sequence& s) const {
   const int before_scores = std::max(0, s.logits_from - s.computed);
   int64_t by_logits = int64_t{before_scores} + draft.scores_left;
   if (by_logits + 1 >= s.pending()) by_logits = s.pending();  // the last position is the sampling one
-  return static_cast<int>(std::min<int64_t>({s.pending(), draft.tokens_left, by_logits}));
+  const int by_tokens = s.pending() == 1 ? draft.tokens_left : std::min(draft.tokens_left, draft.prompt_left);
+  return static_cast<int>(std::min<int64_t>({s.pending(), by_tokens, by_logits}));
 }
 
 // Adds up to `count` tokens of running_[index], as many as blocks can be found for; false if there is not one.
@@ -124,6 +150,7 @@ bool Scheduler::add_row(Draft& draft, size_t index, int count) {
   const int end = s.computed + count;
   PlannedRow row{s.id, s.computed, count, std::max(0, end - std::max(s.logits_from, s.computed)), end == s.total};
   draft.tokens_left -= count;
+  if (s.pending() > 1) draft.prompt_left -= count;
   draft.scores_left -= Draft::scores_of(row);
   draft.free_blocks -= blocks_of(count);
   draft.row_blocks.push_back(blocks_of(count));
@@ -144,6 +171,7 @@ void Scheduler::preempt_newest(Draft& draft) {
     const PlannedRow& row = draft.plan.rows[r];
     if (row.seq != victim.id) continue;
     draft.tokens_left += row.count;
+    if (victim.pending() > 1) draft.prompt_left += row.count;
     draft.scores_left += Draft::scores_of(row);
     draft.free_blocks += draft.row_blocks[r];
     draft.plan.rows.erase(draft.plan.rows.begin() + static_cast<std::ptrdiff_t>(r));

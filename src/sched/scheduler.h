@@ -24,6 +24,14 @@ struct SchedulerLimits {
   int max_batched_tokens = 512;  // tokens of a step
   int max_logits = 80;           // positions of a step that want logits; more than max_seqs
   int max_waiting = 256;         // sequences that wait although max_seqs are in the engine already
+
+  // Prompt tokens of a step in which others decode, at most; 0 = what max_batched_tokens leaves. Small values keep the
+  // time between tokens even, large ones read prompts sooner.
+  int active_decode_prefill_chunk = 0;
+  // While fewer sequences decode, prompts and newcomers go before decode rows; 0 = never.
+  int prefill_first_until_active = 0;
+  // A newcomer whose whole prompt fits into a step waits for one that has room for it, instead of being cut.
+  bool whole_prompts = false;
 };
 
 struct NewSequence {
@@ -98,6 +106,7 @@ class Scheduler {
   bool make_room(Draft& draft, size_t index, int blocks);
   void preempt_newest(Draft& draft);
   bool newcomer_fits(const Sequence& s) const;
+  int decoding() const;
   Sequence* find_running(SeqId seq);
 
   const SchedulerLimits limits_;

@@ -83,6 +83,48 @@ TEST(Scheduler, KeepsATokenForTheOldestPromptWhenDecodeRowsCouldTakeAll) {
   }
 }
 
+// The rows of the step in which sequence 1 decodes and 2 arrives with a prompt of 12 tokens.
+std::vector<int> counts_with_decode(SchedulerLimits policy, int decoders = 1) {
+  BlockAllocator kv(64, 16);
+  Scheduler scheduler(policy, kv);
+  for (SeqId id = 1; id <= static_cast<SeqId>(decoders); ++id) {
+    EXPECT_TRUE(scheduler.submit({id, 1, 50}).is_ok());
+    run(scheduler, *scheduler.plan());
+  }
+  EXPECT_TRUE(scheduler.submit({100, 12, 50}).is_ok());
+  std::vector<int> counts;
+  auto plan = scheduler.plan();
+  for (const PlannedRow& r : plan->rows) counts.push_back(r.seq == 100 ? -r.count : r.count);
+  return counts;  // of the newcomer negative
+}
+
+TEST(Scheduler, ReadsPromptsInSmallChunksWhileOthersDecode) {
+  SchedulerLimits policy = limits(4, 10);
+  EXPECT_EQ(counts_with_decode(policy), (std::vector<int>{1, -9}));
+  policy.active_decode_prefill_chunk = 3;
+  EXPECT_EQ(counts_with_decode(policy), (std::vector<int>{1, -3}));
+  EXPECT_EQ(counts_with_decode(policy, 0), (std::vector<int>{-10}));  // nobody decodes
+}
+
+TEST(Scheduler, ReadsPromptsFirstUntilEnoughSequencesDecode) {
+  SchedulerLimits policy = limits(4, 6);
+  EXPECT_EQ(counts_with_decode(policy, 3), (std::vector<int>{1, 1, 1, -3}));
+  policy.prefill_first_until_active = 3;  // 3 decode: enough
+  EXPECT_EQ(counts_with_decode(policy, 3), (std::vector<int>{1, 1, 1, -3}));
+  policy.prefill_first_until_active = 4;  // the oldest keeps its row, the others wait
+  EXPECT_EQ(counts_with_decode(policy, 3), (std::vector<int>{1, -5}));
+}
+
+TEST(Scheduler, WaitsForAStepThatHasRoomForTheWholePrompt) {
+  SchedulerLimits policy = limits(4, 12);
+  EXPECT_EQ(counts_with_decode(policy), (std::vector<int>{1, -11}));
+  policy.whole_prompts = true;
+  EXPECT_EQ(counts_with_decode(policy), (std::vector<int>{1}));
+  EXPECT_EQ(counts_with_decode(policy, 0), (std::vector<int>{-12}));
+  policy.max_batched_tokens = 8;  // no step ever has room for it
+  EXPECT_EQ(counts_with_decode(policy), (std::vector<int>{1, -7}));
+}
+
 TEST(Scheduler, PreemptsTheNewestAndBringsItBackInItsTurn) {
   BlockAllocator kv(4, 4);
   Scheduler scheduler(limits(3, 64), kv);
@@ -179,7 +221,8 @@ class Simulation {
       : rng_(seed),
         blocks_(2 + pick(30)),
         block_size_(1 << pick(5)),
-        limits_{1 + pick(6), 1 + pick(40), 0, pick(20)},
+        limits_{1 + pick(6), 1 + pick(40), 0, pick(20), pick(3) == 0 ? 1 + pick(20) : 0, pick(3) == 0 ? 1 + pick(6) : 0,
+                pick(3) == 0},
         kv_(blocks_, block_size_),
         scheduler_((limits_.max_logits = limits_.max_seqs + 1 + pick(10), limits_), kv_) {}
 
@@ -241,7 +284,8 @@ class Simulation {
 
   void check(const StepPlan& plan) {
     std::set<SeqId> seen;
-    int tokens = 0, logits = 0;
+    int tokens = 0, logits = 0, prompt_tokens = 0;
+    bool decodes = false;
     for (const PlannedRow& r : plan.rows) {
       ASSERT_TRUE(seen.insert(r.seq).second) << "two rows of one sequence";
       const Live& s = live_.at(r.seq);
@@ -255,6 +299,12 @@ class Simulation {
       ASSERT_EQ(kv_.length(r.seq), r.begin + r.count);
       tokens += r.count;
       logits += r.logit_count;
+      const bool decode = s.total - s.computed == 1;
+      decodes = decodes || (decode && s.sampled > 0);
+      if (!decode) prompt_tokens += r.count;
+    }
+    if (limits_.active_decode_prefill_chunk > 0 && decodes) {
+      ASSERT_LE(prompt_tokens, limits_.active_decode_prefill_chunk);
     }
     ASSERT_LE(tokens, limits_.max_batched_tokens);
     ASSERT_LE(logits, limits_.max_logits);
@@ -274,6 +324,7 @@ class Simulation {
         outcome.finished = s.total + 1 >= s.max_tokens || pick(50) == 0;
         outcome.new_tokens = outcome.finished ? pick(2) : 1;
         s.total += outcome.new_tokens;
+        s.sampled += outcome.new_tokens;
       }
       if (outcome.finished) live_.erase(r.seq);
       outcomes.push_back(outcome);

@@ -6,8 +6,12 @@ namespace ferrum {
 
 std::string CpuBackend::describe() const {
   const int threads = context_.pool.size();
-  return "cpu (" + std::string(to_string(context_.isa)) + ", " + std::to_string(threads) +
-         (threads == 1 ? " thread)" : " threads)");
+  std::string text = "cpu (" + std::string(to_string(context_.isa)) + ", " + std::to_string(threads) +
+                     (threads == 1 ? " thread" : " threads");
+  for (const KernelChoice& choice : choices_) {
+    if (!choice.rejected.empty()) text += ", " + choice.kernel + " from " + choice.level;
+  }
+  return text + ")";
 }
 
 Result<std::unique_ptr<Linear>> CpuBackend::make_linear(LinearSpec spec) {

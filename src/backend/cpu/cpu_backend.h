@@ -2,6 +2,7 @@
 
 #include "backend/cpu/cpu_ops.h"
 #include "backend/host_backend.h"
+#include "backend/parity_gate.h"
 
 namespace ferrum {
 
@@ -9,17 +10,23 @@ namespace ferrum {
 class CpuBackend final : public HostBackend {
  public:
   // isa must be available; threads >= 1, the calling one included.
-  CpuBackend(CpuIsa isa, int threads, BackendLimits limits) : context_(isa, threads, limits), ops_(context_) {}
+  CpuBackend(CpuIsa isa, int threads, BackendLimits limits)
+      : CpuBackend(isa, {cpu_kernels(isa), {}}, threads, limits) {}
+  // With kernels that the parity gate chose.
+  CpuBackend(CpuIsa isa, GatedKernels kernels, int threads, BackendLimits limits)
+      : context_(isa, kernels.table, threads, limits), ops_(context_), choices_(std::move(kernels.choices)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string describe() const override;
   bool supports(DType) const override { return true; }
+  std::vector<KernelChoice> kernel_choices() const override { return choices_; }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override;
 
  private:
   CpuContext context_;
   CpuOps ops_;
+  std::vector<KernelChoice> choices_;
 };
 
 }  // namespace ferrum

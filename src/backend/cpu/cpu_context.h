@@ -8,11 +8,11 @@
 namespace ferrum {
 
 struct CpuContext {
-  CpuContext(CpuIsa level, int threads, BackendLimits the_limits)
-      : isa(level), kernels(cpu_kernels(level)), limits(the_limits), pool(threads) {}
+  CpuContext(CpuIsa level, const Kernels& table, int threads, BackendLimits the_limits)
+      : isa(level), kernels(table), limits(the_limits), pool(threads) {}
 
   const CpuIsa isa;
-  const Kernels& kernels;
+  const Kernels kernels;  // of that level, or where one of them failed the parity gate, of a lower one
   const BackendLimits limits;
   ThreadPool pool;
 

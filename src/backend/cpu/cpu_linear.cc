@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu_linear.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
@@ -136,30 +137,38 @@ class CpuLinear final : public Linear {
 };
 
 // Makes `buffer` at least `bytes` large.
-Status grow(Buffer& buffer, int64_t count, int64_t each) {
-  int64_t bytes = 0;
-  if (__builtin_mul_overflow(count, each, &bytes))
-    return capacity_exceeded("scratch memory is larger than memory can be");
+Status grow(Buffer& buffer, int64_t bytes) {
   if (buffer.bytes() >= static_cast<size_t>(bytes)) return Status::ok();
   FERRUM_ASSIGN_OR_RETURN(buffer, Buffer::host(static_cast<size_t>(bytes)));
   return Status::ok();
 }
 
+// Saturates: such a size is refused when it is asked for.
+int64_t product(int64_t a, int64_t b) {
+  int64_t bytes = 0;
+  return __builtin_mul_overflow(a, b, &bytes) ? std::numeric_limits<int64_t>::max() : bytes;
+}
+
 }  // namespace
+
+LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads) {
+  LinearScratch scratch;
+  if (info(dtype).quantized) {
+    const int64_t blocks = (in_features + kActElements - 1) / kActElements;
+    scratch.activations = product(max_tokens, product(blocks, sizeof(ActBlock)));
+  } else if (cpu_kernels(CpuIsa::kBaseline).dot[static_cast<size_t>(dtype)] == nullptr) {
+    scratch.rows = product(threads, product(in_features, sizeof(float)));
+  }
+  return scratch;
+}
 
 Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec spec) {
   FERRUM_RETURN_IF_ERROR(validate_linear(spec));
-  const int64_t in_features = spec.parts[0].matrix.dim(1);
   for (const WeightRef& part : spec.parts) {
-    const DType dtype = part.matrix.dtype;
-    if (info(dtype).quantized) {
-      const int64_t blocks = (in_features + kActElements - 1) / kActElements;
-      FERRUM_RETURN_IF_ERROR(
-          grow(context.activations, context.limits.max_tokens, blocks * static_cast<int64_t>(sizeof(ActBlock))));
-    } else if (context.kernels.dot[static_cast<size_t>(dtype)] == nullptr) {
-      FERRUM_RETURN_IF_ERROR(
-          grow(context.rows, context.pool.size(), in_features * static_cast<int64_t>(sizeof(float))));
-    }
+    const LinearScratch need =
+        linear_scratch(part.matrix.dtype, part.matrix.dim(1), context.limits.max_tokens, context.pool.size());
+    FERRUM_RETURN_IF_ERROR(grow(context.activations, need.activations));
+    FERRUM_RETURN_IF_ERROR(grow(context.rows, need.rows));
   }
   return std::unique_ptr<Linear>(std::make_unique<CpuLinear>(context, std::move(spec)));
 }

@@ -8,4 +8,11 @@ namespace ferrum {
 // memory for the scratch.
 Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec spec);
 
+// Bytes of scratch that a Linear of these input features makes the context hold (the largest of all Linears counts):
+// of quantised activations, and of the row buffers of types without a kernel of their own.
+struct LinearScratch {
+  int64_t activations = 0, rows = 0;
+};
+LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads);
+
 }  // namespace ferrum

@@ -1,0 +1,197 @@
+// The gate lets right kernels pass at every instruction set, catches each kernel that is made wrong on purpose, and
+// takes the next level's in its place.
+#include "backend/parity_gate.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "backend/registry.h"
+#include "backend/test_support.h"
+
+namespace ferrum {
+namespace {
+
+using testing_support::Matrix;
+using testing_support::Random;
+using testing_support::random_blocks;
+using testing_support::random_plain;
+using testing_support::Stored;
+
+constexpr int kHidden = 512;
+
+struct SampleData {
+  SampleData() {
+    Random random(3);
+    norm = testing_support::random_floats(random, kHidden);
+    for (const DTypeInfo& type : all_dtypes()) {
+      if (cpu_kernels(CpuIsa::kBaseline).dot[static_cast<size_t>(type.dtype)] == nullptr) continue;
+      stored.push_back(type.quantized ? random_blocks(random, type.dtype, 40, kHidden)
+                                      : random_plain(random, type.dtype, 40, kHidden));
+    }
+    for (const Stored& m : stored) {
+      sample.matrices.push_back({std::string(to_string(m.dtype)), m.view(), {}});
+    }
+    sample.norm = ConstView(norm.data(), DType::kF32, {kHidden});
+    sample.num_heads = 6;
+    sample.num_kv_heads = 2;
+    sample.head_dim = sample.rope_dim = 64;
+  }
+  SampleData(const SampleData&) = delete;
+  std::vector<Stored> stored;
+  std::vector<float> norm;
+  ParitySample sample;
+};
+
+std::vector<KernelLevel> machine_levels() {
+  std::vector<KernelLevel> levels;
+  for (int i = static_cast<int>(best_cpu_isa()); i >= 0; --i) {
+    levels.push_back({std::string(to_string(static_cast<CpuIsa>(i))), cpu_kernels(static_cast<CpuIsa>(i))});
+  }
+  return levels;
+}
+
+TEST(ParityGate, PassesEveryKernelOfEveryInstructionSet) {
+  for (const DType kv : {DType::kF16, DType::kBF16, DType::kF32}) {
+    for (const RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
+      SampleData data;
+      data.sample.kv_dtype = kv;
+      data.sample.rope_layout = layout;
+      data.sample.block_size = kv == DType::kF32 ? 1 : 16;
+      for (const KernelLevel& level : machine_levels()) {
+        const auto gated = gate_kernels({&level, 1}, data.sample);
+        ASSERT_TRUE(gated.is_ok()) << gated.status().message();
+        for (const KernelChoice& choice : gated->choices) {
+          EXPECT_EQ(choice.level, level.name) << choice.kernel;
+          EXPECT_TRUE(choice.rejected.empty());
+        }
+        EXPECT_EQ(gated->choices.size(), data.sample.matrices.size() + 7);
+      }
+    }
+  }
+}
+
+// Kernels with one fault each. They call the right kernel and spoil its result as little as a real fault would.
+const Kernels& right() { return cpu_kernels(CpuIsa::kBaseline); }
+
+template <DType kType>
+void dot_with_one_wrong_weight(const DotTask& task) {
+  right().dot[static_cast<size_t>(kType)](task);
+  // As if one weight of the second row were twice as large as it is.
+  std::vector<float> row(static_cast<size_t>(task.columns));
+  dequantize_row(kType, task.weights + task.row_bytes, row.data(), task.columns);
+  size_t at = 0;
+  while (std::abs(row[at]) < 0.05f) ++at;
+  for (int64_t t = 0; t < task.tokens; ++t) {
+    float x = 0;
+    if (info(kType).quantized) {
+      const ActBlock& block = static_cast<const ActBlock*>(task.x)[t * task.x_stride + static_cast<int64_t>(at) / 256];
+      x = block.d[at % 256 / 32] * static_cast<float>(block.q[at % 256]);
+    } else {
+      x = static_cast<const float*>(task.x)[t * task.x_stride + static_cast<int64_t>(at)];
+    }
+    task.y[t * task.y_stride + 1] += row[at] * x;
+  }
+}
+void quantize_down(const float* x, int64_t n, ActBlock* blocks) {
+  right().quantize(x, n, blocks);
+  blocks[0].q[3] = static_cast<int8_t>(blocks[0].q[3] - (blocks[0].q[3] > -127 ? 1 : -1));
+}
+void rms_norm_without_epsilon_and_mean(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  right().rms_norm(x, weight, n, eps, y);
+  for (int64_t i = 0; i < n; ++i) y[i] *= 1.001f;
+}
+void add_all_but_the_last(float* x, const float* delta, int64_t n) { right().add(x, delta, n - 1); }
+void silu_without_mul(const float* gate, const float*, int64_t n, float* y) { right().silu_mul(gate, gate, n, y); }
+void rotate_the_other_way(float* head, const float* cos_sin, int dim, RopeLayout layout) {
+  right().rotate(head, cos_sin, dim,
+                 layout == RopeLayout::kInterleaved ? RopeLayout::kHalfSplit : RopeLayout::kInterleaved);
+}
+void store_truncated(DType dtype, const float* x, int64_t n, void* cache) {
+  right().store_kv(dtype, x, n, cache);
+  static_cast<uint16_t*>(cache)[n - 1] ^= 1;
+}
+void attend_without_the_last(const AttentionTask& task) {
+  AttentionTask shorter = task;
+  --shorter.last;
+  right().attention(shorter);
+}
+
+struct Fault {
+  const char* kernel;
+  void (*break_it)(Kernels&);
+};
+const Fault kFaults[] = {
+    {"dot Q4_K",
+     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ4_K)] = dot_with_one_wrong_weight<DType::kQ4_K>; }},
+    {"dot Q6_K",
+     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ6_K)] = dot_with_one_wrong_weight<DType::kQ6_K>; }},
+    {"dot Q8_0",
+     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>; }},
+    {"dot BF16",
+     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kBF16)] = dot_with_one_wrong_weight<DType::kBF16>; }},
+    {"quantize", [](Kernels& k) { k.quantize = quantize_down; }},
+    {"rms_norm", [](Kernels& k) { k.rms_norm = rms_norm_without_epsilon_and_mean; }},
+    {"add", [](Kernels& k) { k.add = add_all_but_the_last; }},
+    {"silu_mul", [](Kernels& k) { k.silu_mul = silu_without_mul; }},
+    {"rotate", [](Kernels& k) { k.rotate = rotate_the_other_way; }},
+    {"store_kv F16", [](Kernels& k) { k.store_kv = store_truncated; }},
+    {"attention F16", [](Kernels& k) { k.attention = attend_without_the_last; }},
+};
+
+TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
+  SampleData data;
+  for (const Fault& fault : kFaults) {
+    KernelLevel broken{"broken", right()};
+    fault.break_it(broken.table);
+    const std::vector<KernelLevel> levels = {broken, {"baseline", right()}};
+    const auto gated = gate_kernels(levels, data.sample);
+    ASSERT_TRUE(gated.is_ok()) << gated.status().message();
+    for (const KernelChoice& choice : gated->choices) {
+      const bool wrong = choice.kernel == fault.kernel;
+      EXPECT_EQ(choice.level, wrong ? "baseline" : "broken") << fault.kernel << ": " << choice.kernel;
+      EXPECT_EQ(choice.rejected.size(), wrong ? 1u : 0u) << choice.kernel;
+      if (wrong) {
+        EXPECT_EQ(choice.rejected[0].level, "broken");
+      }
+    }
+    // The whole table is right again.
+    EXPECT_EQ(std::memcmp(gated->table.dot, right().dot, sizeof right().dot), 0) << fault.kernel;
+    EXPECT_EQ(gated->table.attention, right().attention);
+    EXPECT_EQ(gated->table.rms_norm, right().rms_norm);
+
+    const auto refused = gate_kernels({&broken, 1}, data.sample);
+    EXPECT_EQ(refused.status().code(), StatusCode::kInternal);
+    EXPECT_NE(refused.status().message().find(fault.kernel), std::string::npos) << refused.status().message();
+  }
+}
+
+// A backend that was made through the gate computes with what the gate chose, and says so.
+TEST(ParityGate, ABackendUsesWhatPassed) {
+  SampleData data;
+  KernelLevel broken{"broken", right()};
+  broken.table.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>;
+  const std::vector<KernelLevel> levels = {broken, {"baseline", right()}};
+  BackendConfig config;
+  config.threads = 1;
+  config.parity = data.sample;
+  config.kernel_levels = levels;
+  const auto gated = make_backend(config);
+  ASSERT_TRUE(gated.is_ok()) << gated.status().message();
+  EXPECT_NE((*gated)->describe().find("dot Q8_0 from baseline"), std::string::npos) << (*gated)->describe();
+  const auto plain = make_backend({"cpu", "baseline", 1, {}, {}, {}});
+  ASSERT_TRUE(plain.is_ok());
+
+  Random random(9);
+  Matrix x = Matrix::random(random, 3, kHidden), y(3, 40), z(3, 40);
+  for (const WeightRef& weight : data.sample.matrices) {
+    if (weight.matrix.dtype != DType::kQ8_0) continue;
+    (*(*gated)->make_linear({{weight}}))->forward((*gated)->ops(), x.view(), y.view());
+    (*(*plain)->make_linear({{weight}}))->forward((*plain)->ops(), x.view(), z.view());
+    EXPECT_EQ(y.data, z.data);
+  }
+}
+
+}  // namespace
+}  // namespace ferrum

@@ -1,0 +1,91 @@
+// From settings and capabilities to the run configuration: a pure function, and the only author of choices.
+//
+// Every choice is recorded with its source, its alternatives and why they lost. Nothing is repaired silently: a setting
+// that cannot hold is an error naming it and the reason.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "config/capabilities.h"
+#include "config/cpu_profile.h"
+#include "config/decision.h"
+#include "config/engine_parts.h"
+#include "config/gpu_profile.h"
+#include "config/moe_profile.h"
+#include "config/settings.h"
+
+namespace ferrum {
+
+inline constexpr int64_t kDefaultBlockSize = 16;  // tokens per KV block
+inline constexpr int64_t kDefaultKvBlocks = 2048;
+
+// In the order of the candidates of their decisions.
+enum class AttentionPrefill { kFa2Source, kFa2DirectFfi, kFaLayoutVarlen, kVllmPagedVarlen, kLegacyPagedVarlen };
+enum class AttentionDecode { kVllmPagedV1Short, kVllmPagedV2, kLegacyPaged };
+enum class MoeImplementation { kMarlinDeviceRoutePairIds, kMarlinDeviceRoute, kMarlin, kLegacy };
+enum class AdmissionPolicy { kContinuous, kPromptTokenEstimate, kPrefillFirstUntilActive, kActiveDecodePrefillChunk };
+
+struct RunConfig {
+  // Where and how it computes.
+  std::string backend;                    // "cpu", "reference", "cuda"; "unknown" for unknown hardware
+  std::string cpu_isa;                    // one of cpu_isa_levels(); "" where the cpu does not compute
+  int64_t threads = 0;                    // 0 where the host is unknown
+  std::string dtype;                      // of activations: "fp32"
+  bool parity_gate = true;                // kernels are compared with the reference before they are used
+  std::optional<CpuProfile> cpu_profile;  // of backend cpu on a known host
+  std::optional<GpuProfile> gpu_profile;  // of backend cuda with a known compute capability
+  AttentionPrefill attention_prefill = AttentionPrefill::kLegacyPagedVarlen;
+  AttentionDecode attention_decode = AttentionDecode::kLegacyPaged;
+  MoeImplementation moe = MoeImplementation::kLegacy;
+  MoeProfile moe_profile;
+  bool moe_graph = false;
+  bool cuda_graph = false;
+  bool device_argmax = false;
+
+  // Memory.
+  int64_t kv_blocks = 0;
+  int64_t block_size = kDefaultBlockSize;  // tokens
+  std::string kv_dtype = "fp16";
+  bool paged_kv = true;
+  bool prefix_cache = false;
+  std::optional<int64_t> max_model_len;  // only where it was asked for
+  int64_t context_length = 0;            // tokens per sequence as they result; 0 = the model says nothing
+
+  // Scheduling.
+  int64_t max_sequences = 0;
+  int64_t max_batched_tokens = 0;
+  int64_t max_waiting = 256;
+  AdmissionPolicy admission = AdmissionPolicy::kContinuous;
+  int64_t admission_value = 0;  // the N of "until N active", or of the chunk
+
+  std::vector<Decision> decisions;
+  const Decision* find(std::string_view selection) const;  // nullptr if it was not made
+};
+
+struct ResolverInput {
+  Settings settings;
+  ModelCapabilities model;
+  HardwareCapabilities hardware;
+  WorkloadProfile workload;
+  // What the cpu backend finds here. Without it (a hypothetical machine) the decisions that need it are not made.
+  std::optional<CpuHost> host = std::nullopt;
+  EngineParts parts = EngineParts::all();
+};
+
+// kInvalidArgument "KEY: invalid override: reason" or "SELECTION: unsupported combination: reason", followed by the
+// settings at fault with their sources; kUnsupported as of check_parts; kCapacity where no KV cache fits the memory.
+Result<RunConfig> resolve(const ResolverInput& input);
+
+// The document of `ferrum config --json` and --effective-config; docs/schema/effective_config.schema.json.
+nlohmann::ordered_json effective_config_document(const ResolverInput& input, const RunConfig& config);
+// One decision per line.
+std::string decision_trace_jsonl(const RunConfig& config);
+// "sha256:" and the digest of the compact JSON of the entries.
+std::string settings_hash(const Settings& settings);
+
+}  // namespace ferrum

@@ -1,0 +1,268 @@
+#include "config/resolver_machine.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "config/kernel_decisions.h"
+#include "config/parse.h"
+
+namespace ferrum {
+namespace {
+
+bool contains(const std::vector<std::string>& list, std::string_view word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+class MachineResolver {
+ public:
+  MachineResolver(const ResolverInput& input, Recorder& record, RunConfig& config)
+      : in_(input), settings_(input.settings), record_(record), config_(config) {}
+
+  Status run() {
+    config_.backend = to_lower(in_.hardware.backend);
+    FERRUM_RETURN_IF_ERROR(check_backend());
+    FERRUM_RETURN_IF_ERROR(check_kv());
+    decide_plain();
+    const std::string isa = settings_.get_text("FERRUM_CPU_ISA").value_or("auto");
+    if (!on_cpu() && isa != "auto") {
+      return record_.refuse("FERRUM_CPU_ISA", "chooses kernels of the cpu backend, and that does not compute here");
+    }
+    config_.threads = settings_.get_int("FERRUM_THREADS").value_or(0);
+    if (on_cpu() && in_.host) {
+      decide_backend();
+      FERRUM_RETURN_IF_ERROR(decide_isa());
+      FERRUM_RETURN_IF_ERROR(decide_threads());
+      decide_parity_gate();
+    }
+    decide_kv();
+    decide_context();
+    return decide_kernels(in_, record_, config_);
+  }
+
+ private:
+  bool on_cpu() const { return config_.backend == "cpu" || config_.backend == "reference"; }
+
+  Status check_backend() const {
+    const auto wanted = settings_.get_text("FERRUM_BACKEND");
+    if (!wanted || *wanted == "auto" || *wanted == config_.backend) return Status::ok();
+    if (*wanted == "cuda" && !in_.hardware.compiled_features.cuda) {
+      return record_.refuse("FERRUM_BACKEND", "CUDA kernels are not compiled into this build");
+    }
+    return record_.refuse("FERRUM_BACKEND", "the hardware profile is that of backend " + config_.backend);
+  }
+
+  // The KV cache as the seeds' rules leave it open.
+  Status check_kv() const {
+    const auto capacity = settings_.get_int("FERRUM_KV_CAPACITY");
+    const auto length = settings_.get_int("FERRUM_MAX_MODEL_LEN");
+    const int64_t tokens = saturating_mul(config_.kv_blocks, config_.block_size);
+    const int64_t used = std::min(capacity.value_or(0), in_.model.max_context_len.value_or(capacity.value_or(0)));
+    const bool sized_by_fraction = on_cpu() && in_.host && !settings_.has("FERRUM_KV_MAX_BLOCKS");
+    FERRUM_RETURN_IF_ERROR(record_.first_broken({
+        {capacity && length && *capacity < *length,
+         "FERRUM_KV_CAPACITY",
+         "is less than the FERRUM_MAX_MODEL_LEN that a sequence may have",
+         {"FERRUM_MAX_MODEL_LEN"}},
+        {used > tokens,
+         "FERRUM_KV_CAPACITY",
+         "exceeds KV cache token capacity",
+         {"FERRUM_KV_MAX_BLOCKS", "FERRUM_BLOCK_SIZE", "FERRUM_KV_MEMORY_FRACTION"}},
+        {tokens > std::numeric_limits<int32_t>::max(),
+         "FERRUM_KV_MAX_BLOCKS",
+         "more tokens than a KV cache can address",
+         {"FERRUM_BLOCK_SIZE"}},
+        {settings_.has("FERRUM_KV_MEMORY_FRACTION") && settings_.has("FERRUM_KV_MAX_BLOCKS"),
+         "FERRUM_KV_MEMORY_FRACTION",
+         "has no effect beside FERRUM_KV_MAX_BLOCKS",
+         {"FERRUM_KV_MAX_BLOCKS"}},
+        {settings_.has("FERRUM_KV_MEMORY_FRACTION") && !sized_by_fraction, "FERRUM_KV_MEMORY_FRACTION",
+         "has no effect here: the KV cache is sized by an accelerator's memory"},
+    }));
+    return check_kv_fits();
+  }
+
+  // Blocks that were asked for, against the memory of the host.
+  Status check_kv_fits() const {
+    const auto per_token = kv_bytes_per_token(in_);
+    if (!on_cpu() || !in_.host || !per_token || !settings_.has("FERRUM_KV_MAX_BLOCKS")) return Status::ok();
+    const int64_t wanted = saturating_mul(saturating_mul(*per_token, config_.block_size), config_.kv_blocks);
+    const int64_t left = std::max<int64_t>(in_.host->free_memory - in_.model.estimated_weight_bytes.value_or(0), 0);
+    if (wanted <= left) return Status::ok();
+    return record_.refuse(
+        "FERRUM_KV_MAX_BLOCKS",
+        "takes " + std::to_string(wanted) + " bytes; " + std::to_string(left) + " are free beside the weights",
+        {"FERRUM_BLOCK_SIZE", "FERRUM_KV_DTYPE"});
+  }
+
+  void decide_plain() {
+    const Count waiting = record_.count("FERRUM_MAX_WAITING", {config_.max_waiting, Source::kDefault, {}});
+    config_.max_waiting = waiting.value;
+    record_.value("max_waiting", std::to_string(waiting.value), waiting, {Effect::kPerformance});
+    const Word dtype = record_.word("FERRUM_DTYPE", {on_cpu() ? "fp32" : "fp16", Source::kHardwareCapability, {}});
+    config_.dtype = dtype.value;
+    record_.value("activation_dtype", dtype.value, dtype,
+                  {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
+    config_.moe_profile = resolve_moe_profile(settings_);
+  }
+
+  void decide_backend() {
+    Word by = record_.word("FERRUM_BACKEND", {config_.backend, Source::kHardwareCapability, {}});
+    if (by.value == "auto") by = {config_.backend, Source::kHardwareCapability, {}};
+    const char* no_cuda = in_.hardware.compiled_features.cuda ? "no GPU can be used here"
+                                                              : "CUDA kernels are not compiled into this build";
+    record_.select("backend", config_.backend == "cpu" ? 1 : 2, by,
+                   {{"cuda", no_cuda},
+                    {"cpu", "the reference was asked for"},
+                    {"reference", "slow on purpose: it exists to compare with"}},
+                   {Effect::kPerformance});
+  }
+
+  Status decide_isa() {
+    const bool set = settings_.has("FERRUM_CPU_ISA");
+    if (config_.backend == "reference") {
+      return record_.first_broken({{set && *settings_.get_text("FERRUM_CPU_ISA") != "auto",
+                                    "FERRUM_CPU_ISA",
+                                    "the reference backend is portable code and has no choice",
+                                    {"FERRUM_BACKEND"}}});
+    }
+    const std::string& best = in_.host->isa.back();
+    Word by = record_.word("FERRUM_CPU_ISA", {best, Source::kHardwareCapability, {}});
+    if (by.value == "auto") by = {best, Source::kHardwareCapability, {}};
+    if (!contains(in_.host->isa, by.value)) {
+      return record_.refuse("FERRUM_CPU_ISA", "this machine or this build does not have it; the best is " + best);
+    }
+    std::vector<Candidate> candidates;
+    size_t selected = 0;
+    for (std::string_view level : cpu_isa_levels()) {
+      if (level == by.value) selected = candidates.size();
+      const bool here = contains(in_.host->isa, level);
+      candidates.push_back({std::string(level), !here    ? "this machine or this build does not have it"
+                                                : by.key ? "another level was asked for"
+                                                         : "a faster level is available"});
+    }
+    config_.cpu_isa = by.value;
+    record_.select("cpu_isa", selected, by, std::move(candidates), {Effect::kPerformance});
+    return Status::ok();
+  }
+
+  Status decide_threads() {
+    Count by = record_.count("FERRUM_THREADS", {0, Source::kHardwareCapability, {}});
+    const int64_t most = config_.backend == "reference" ? 1 : std::numeric_limits<int64_t>::max();
+    if (by.value > most) {
+      return record_.refuse("FERRUM_THREADS", "the reference backend computes on one thread", {"FERRUM_BACKEND"});
+    }
+    if (by.value == 0) by = {std::min(std::max<int64_t>(in_.host->cores, 1), most), Source::kHardwareCapability, {}};
+    config_.threads = by.value;
+    record_.value("threads", std::to_string(by.value), by, {Effect::kPerformance});
+    return Status::ok();
+  }
+
+  void decide_parity_gate() {
+    const Flag gate = record_.flag("FERRUM_PARITY_GATE", true, Source::kDefault);
+    config_.parity_gate = gate.value;
+    record_.select("parity_gate", gate.value ? 0 : 1, gate,
+                   {{"on", "switched off"}, {"off", "a wrong kernel would go unnoticed"}},
+                   {Effect::kCorrectness, Effect::kPerformance});
+  }
+
+  void decide_kv() {
+    const Word dtype = record_.word("FERRUM_KV_DTYPE", {"fp16", Source::kDefault, {}});
+    std::vector<Candidate> candidates;
+    size_t selected = 0;
+    for (std::string_view choice : find_key("FERRUM_KV_DTYPE")->choices) {
+      if (choice == dtype.value) selected = candidates.size();
+      const bool can = contains(in_.hardware.supported_kv_dtypes, choice);
+      candidates.push_back({std::string(choice), !can               ? "the backend does not support it"
+                                                 : dtype.key        ? "another type was asked for"
+                                                 : choice == "fp32" ? "twice the memory"
+                                                 : choice == "bf16" ? "the same memory, fewer digits"
+                                                                    : "half the memory, but less exact"});
+    }
+    config_.kv_dtype = dtype.value;
+    record_.select("kv_dtype", selected, dtype, std::move(candidates),
+                   {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
+
+    const Flag paged = record_.flag("FERRUM_PAGED_KV", true, Source::kDefault);
+    config_.paged_kv = paged.value;
+    record_.select("kv_layout", paged.value ? 0 : 1, paged,
+                   {{"paged", "contiguous KV was asked for"},
+                    {"contiguous", in_.parts.contiguous_kv ? "memory would be set aside for whole contexts"
+                                                           : "not built into this engine"}},
+                   {Effect::kPerformance, Effect::kMemory});
+    const Count block = record_.count("FERRUM_BLOCK_SIZE", {kDefaultBlockSize, Source::kDefault, {}});
+    record_.value("kv_block_size", std::to_string(block.value), block, {Effect::kPerformance, Effect::kMemory});
+  }
+
+  // The least of what the model, the settings and the KV cache allow.
+  void decide_context() {
+    const int64_t pool = saturating_mul(config_.kv_blocks, config_.block_size);
+    struct Limit {
+      int64_t tokens;
+      Count by;
+      const char* reason;
+    };
+    std::vector<Limit> limits;
+    const auto& model = in_.model.max_context_len;
+    if (model) limits.push_back({*model, {*model, Source::kModelMetadata, {}}, "more than may be used here"});
+    for (const char* key : {"FERRUM_MAX_MODEL_LEN", "FERRUM_KV_CAPACITY"}) {
+      if (!settings_.has(key)) continue;
+      const Count by = record_.count(key, {});
+      limits.push_back({by.value, by, "another limit is lower"});
+    }
+    if (limits.empty()) return;  // nothing is known of the model
+    limits.push_back(
+        {pool,
+         {pool,
+          settings_.has("FERRUM_KV_MAX_BLOCKS") ? settings_.source("FERRUM_KV_MAX_BLOCKS")
+                                                : Source::kHardwareCapability,
+          settings_.has("FERRUM_KV_MAX_BLOCKS") ? std::optional<std::string>("FERRUM_KV_MAX_BLOCKS") : std::nullopt},
+         "all tokens of the KV cache; one sequence does not get as many"});
+    size_t least = 0;
+    for (size_t i = 1; i < limits.size(); ++i) {
+      if (limits[i].tokens < limits[least].tokens) least = i;
+    }
+    // A setting that says the same as the model is what decided.
+    for (size_t i = 0; i < limits.size(); ++i) {
+      if (limits[i].tokens == limits[least].tokens && limits[i].by.key && !limits[least].by.key) least = i;
+    }
+    config_.context_length = limits[least].tokens;
+    std::vector<Candidate> candidates;
+    size_t selected = 0;
+    for (size_t i = 0; i < limits.size(); ++i) {
+      if (i != least && limits[i].tokens == limits[least].tokens) continue;
+      if (i == least) selected = candidates.size();
+      candidates.push_back({std::to_string(limits[i].tokens), limits[i].reason});
+    }
+    record_.select("context_length", selected, limits[least].by, std::move(candidates),
+                   {Effect::kCorrectness, Effect::kMemory});
+  }
+
+  const ResolverInput& in_;
+  const Settings& settings_;
+  Recorder& record_;
+  RunConfig& config_;
+};
+
+}  // namespace
+
+std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input) {
+  const auto halves = input.model.kv_bytes_per_token();
+  if (!halves) return std::nullopt;
+  const std::string dtype = input.settings.get_text("FERRUM_KV_DTYPE").value_or("fp16");
+  if (dtype == "fp32") return saturating_mul(*halves, 2);
+  return dtype == "int8" || dtype == "fp8" ? *halves / 2 : *halves;
+}
+
+std::optional<int64_t> wanted_context(const ResolverInput& input) {
+  std::optional<int64_t> context = input.model.max_context_len;
+  for (const char* key : {"FERRUM_MAX_MODEL_LEN", "FERRUM_KV_CAPACITY"}) {
+    if (const auto set = input.settings.get_int(key)) context = std::min(context.value_or(*set), *set);
+  }
+  return context;
+}
+
+Status decide_machine(const ResolverInput& input, Recorder& record, RunConfig& config) {
+  return MachineResolver(input, record, config).run();
+}
+
+}  // namespace ferrum

@@ -1,0 +1,20 @@
+// The choices that this engine adds to those of its model: where it computes, with which kernels, and in how much
+// memory. Internal to the resolver.
+#pragma once
+
+#include "config/recorder.h"
+#include "config/resolver.h"
+
+namespace ferrum {
+
+// Bytes of K and V of a token over all layers in the element type of the KV cache; nullopt where the model does not
+// say.
+std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input);
+
+// Tokens that a sequence may have as far as model and settings go; nullopt where neither says.
+std::optional<int64_t> wanted_context(const ResolverInput& input);
+
+// Decides them into `config`, which has the capacity already. Errors as of resolve().
+Status decide_machine(const ResolverInput& input, Recorder& record, RunConfig& config);
+
+}  // namespace ferrum

@@ -1,0 +1,21 @@
+// What the resolver must know, from the checkpoint and the machine that are really there.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "config/capabilities.h"
+#include "io/gguf.h"
+
+namespace ferrum {
+
+// From metadata and tensor table; weight bytes are exact. What the file does not say stays nullopt.
+ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file);
+
+// Instruction sets of the cpu backend that this machine and build have, cores, and the memory that is free now.
+CpuHost cpu_host();
+
+// The kernels this build contains.
+CompiledKernelFeatures compiled_kernel_features();
+
+}  // namespace ferrum

@@ -1,0 +1,87 @@
+#include "engine/configure.h"
+
+#include <limits>
+
+#include "engine/capabilities.h"
+#include "engine/model_backend.h"
+#include "io/gguf.h"
+
+namespace ferrum {
+
+EngineOptions engine_options(const RunConfig& c) {
+  const auto narrow = [](int64_t value) {
+    FERRUM_CHECK(value >= 0 && value <= std::numeric_limits<int>::max(), "a count of the run configuration");
+    return static_cast<int>(value);
+  };
+  EngineOptions o;
+  o.backend = c.backend;
+  o.isa = c.cpu_isa.empty() ? "auto" : c.cpu_isa;
+  o.threads = narrow(c.threads);
+  o.max_seqs = narrow(c.max_sequences);
+  o.max_batched_tokens = narrow(c.max_batched_tokens);
+  o.max_waiting = narrow(c.max_waiting);
+  o.max_model_len = narrow(c.context_length);
+  o.block_size = narrow(c.block_size);
+  o.kv_blocks = c.kv_blocks;
+  o.parity_gate = c.parity_gate;
+  const std::string& kv = c.kv_dtype;
+  FERRUM_CHECK(kv == "fp16" || kv == "bf16" || kv == "fp32", "a KV type that the resolver must refuse");
+  o.kv_dtype = kv == "fp16" ? DType::kF16 : kv == "bf16" ? DType::kBF16 : DType::kF32;
+  switch (c.admission) {
+    case AdmissionPolicy::kContinuous: break;
+    case AdmissionPolicy::kPromptTokenEstimate: o.whole_prompts = true; break;
+    case AdmissionPolicy::kPrefillFirstUntilActive: o.prefill_first_until_active = narrow(c.admission_value); break;
+    case AdmissionPolicy::kActiveDecodePrefillChunk: o.active_decode_prefill_chunk = narrow(c.admission_value); break;
+  }
+  return o;
+}
+
+Result<Configuration> configure(const ModelCapabilities& model, const CpuHost& host, const Settings& settings,
+                                RunKind kind) {
+  Configuration c;
+  c.input.settings = settings;
+  c.input.model = model;
+  // No GPU backend is compiled, so what is asked of one is refused for that reason.
+  const bool reference = settings.get_text("FERRUM_BACKEND") == "reference";
+  c.input.hardware = HardwareCapabilities::host_cpu(reference ? "reference" : "cpu");
+  c.input.hardware.compiled_features = compiled_kernel_features();
+  c.input.host = host;
+  c.input.workload = kind == RunKind::kServing ? WorkloadProfile::cpu_serving(host) : WorkloadProfile::single_user();
+  c.input.parts = EngineParts::this_build();
+  FERRUM_ASSIGN_OR_RETURN(c.run, resolve(c.input));
+  return c;
+}
+
+Result<EngineOptions> plan_options(const std::string& model_path, const Settings& settings, RunKind kind,
+                                   std::optional<int64_t> vram_bytes) {
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  // Memory as large as need be: whether it suffices is what the plan will say. With an accelerator, its rules choose.
+  CpuHost host = cpu_host();
+  const int64_t free_memory = host.free_memory;
+  host.free_memory = int64_t{1} << 50;
+  const ModelCapabilities model = model_capabilities(file);
+  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(model, host, settings, kind));
+  EngineOptions options = engine_options(wanted.run);
+  if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
+  if (vram_bytes) {
+    options.kv_blocks = 0;  // what the accelerator has left, at most what the sequences can use
+    if (!settings.has("FERRUM_MAX_MODEL_LEN")) options.max_model_len = 0;
+    return options;
+  }
+  host.free_memory = free_memory;
+  const Result<Configuration> here = configure(model, host, settings, kind);
+  return here.is_ok() ? engine_options(here->run) : options;
+}
+
+Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, const EngineOptions& options) {
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  FERRUM_ASSIGN_OR_RETURN(const auto backend, make_model_backend(*file, options));
+  return backend->kernel_choices();
+}
+
+Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  return configure(model_capabilities(file), cpu_host(), settings, kind);
+}
+
+}  // namespace ferrum

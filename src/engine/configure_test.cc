@@ -1,0 +1,109 @@
+// From a real file and this machine to engine options: capabilities are those of the file, and what is decided is what
+// the engine is told.
+#include "engine/configure.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/capabilities.h"
+
+namespace ferrum {
+namespace {
+
+std::string demo_model() { return std::string(FERRUM_SOURCE_DIR) + "/models/ferrum-demo.gguf"; }
+
+std::shared_ptr<const Gguf> demo_file() { return Gguf::open(demo_model()).value(); }
+
+Settings with(const std::vector<std::pair<const char*, const char*>>& settings) {
+  Settings s;
+  for (const auto& [key, value] : settings) EXPECT_TRUE(s.set(key, value, Source::kEnvironment).is_ok()) << key;
+  return s;
+}
+
+TEST(Capabilities, AreThoseOfTheFile) {
+  const auto file = demo_file();
+  const ModelCapabilities m = model_capabilities(file);
+  int64_t bytes = 0;
+  for (const GgufTensor& tensor : file->tensors()) bytes += static_cast<int64_t>(tensor.bytes);
+  EXPECT_EQ(m.estimated_weight_bytes, bytes);
+  EXPECT_EQ(m.architecture, *file->get_string("general.architecture").value());
+  EXPECT_EQ(m.max_context_len, *file->get_int(m.architecture + ".context_length").value());
+  EXPECT_EQ(m.num_hidden_layers, *file->get_int(m.architecture + ".block_count").value());
+  EXPECT_EQ(m.kv_heads, *file->get_int(m.architecture + ".attention.head_count_kv").value());
+  EXPECT_TRUE(m.head_dim.has_value());
+  EXPECT_FALSE(m.moe.has_value());
+  ASSERT_FALSE(m.weight_types.empty());
+  EXPECT_TRUE(m.kv_bytes_per_token().has_value());
+}
+
+TEST(Capabilities, ThisHostCanComputeAndHasMemory) {
+  const CpuHost host = cpu_host();
+  ASSERT_FALSE(host.isa.empty());
+  EXPECT_EQ(host.isa.front(), "baseline");
+  EXPECT_GE(host.cores, 1);
+  EXPECT_GT(host.free_memory, 0);
+}
+
+TEST(Configure, TheEngineIsToldWhatIsDecided) {
+  const auto c = configure(demo_model(),
+                           with({{"FERRUM_THREADS", "1"},
+                                 {"FERRUM_CPU_ISA", "baseline"},
+                                 {"FERRUM_MAX_SEQS", "3"},
+                                 {"FERRUM_MAX_BATCHED_TOKENS", "48"},
+                                 {"FERRUM_MAX_WAITING", "7"},
+                                 {"FERRUM_CONTEXT", "100"},
+                                 {"FERRUM_BLOCK_SIZE", "8"},
+                                 {"FERRUM_KV_BLOCKS", "32"},
+                                 {"FERRUM_KV_DTYPE", "bf16"},
+                                 {"FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "5"}}),
+                           RunKind::kServing);
+  ASSERT_TRUE(c.is_ok()) << c.status().message();
+  const EngineOptions o = engine_options(c->run);
+  EXPECT_EQ(o.backend, "cpu");
+  EXPECT_EQ(o.isa, "baseline");
+  EXPECT_EQ(o.threads, 1);
+  EXPECT_EQ(o.max_seqs, 3);
+  EXPECT_EQ(o.max_batched_tokens, 48);
+  EXPECT_EQ(o.max_waiting, 7);
+  EXPECT_EQ(o.max_model_len, 100);
+  EXPECT_EQ(o.block_size, 8);
+  EXPECT_EQ(o.kv_blocks, 32);
+  EXPECT_EQ(o.kv_dtype, DType::kBF16);
+  EXPECT_EQ(o.active_decode_prefill_chunk, 5);
+
+  // And the engine obeys.
+  const auto engine = Engine::load(demo_model(), o);
+  ASSERT_TRUE(engine.is_ok()) << engine.status().message();
+  EXPECT_EQ((*engine)->stats().kv_blocks_total, 32);
+  EXPECT_EQ((*engine)->options().max_model_len, 100);
+  EXPECT_NE((*engine)->describe().find("baseline"), std::string::npos);
+  EXPECT_NE((*engine)->describe().find("32 x 8 tokens of BF16"), std::string::npos) << (*engine)->describe();
+}
+
+TEST(Configure, NothingIsLeftOpen) {
+  for (RunKind kind : {RunKind::kServing, RunKind::kSingleUser}) {
+    const auto c = configure(demo_model(), Settings(), kind);
+    ASSERT_TRUE(c.is_ok()) << c.status().message();
+    const EngineOptions o = engine_options(c->run);
+    EXPECT_NE(o.isa, "auto");
+    EXPECT_GE(o.threads, 1);
+    EXPECT_GE(o.kv_blocks, 1);
+    EXPECT_GE(o.max_model_len, 1);
+    EXPECT_EQ(o.max_seqs == 1, kind == RunKind::kSingleUser);
+    EXPECT_TRUE(c->run.cpu_profile.has_value());
+  }
+}
+
+TEST(Configure, TheReferenceBackendIsOneThread) {
+  const auto c = configure(demo_model(), with({{"FERRUM_BACKEND", "reference"}}), RunKind::kSingleUser);
+  ASSERT_TRUE(c.is_ok()) << c.status().message();
+  EXPECT_EQ(engine_options(c->run).backend, "reference");
+  EXPECT_EQ(engine_options(c->run).threads, 1);
+  EXPECT_FALSE(configure(demo_model(), with({{"FERRUM_BACKEND", "cuda"}}), RunKind::kSingleUser).is_ok());
+}
+
+TEST(Configure, AFileThatIsNoneIsItsError) {
+  EXPECT_FALSE(configure("/nonexistent.gguf", Settings(), RunKind::kServing).is_ok());
+}
+
+}  // namespace
+}  // namespace ferrum

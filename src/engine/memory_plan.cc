@@ -1,0 +1,324 @@
+#include "engine/memory_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <variant>
+
+#include "backend/registry.h"
+#include "base/cores.h"
+#include "engine/memory.h"
+#include "models/registry.h"
+#include "models/spec_reader.h"
+#include "models/weights.h"
+#include "runner/runner.h"
+#include "runner/sampler.h"
+
+namespace ferrum {
+namespace {
+
+// Measured (docs/memory.md): pages of the program and its libraries that are first touched while a model runs, and what
+// the engine's own structures (queue, scheduler, threads' stacks, allocator slack) take beside the named parts.
+constexpr int64_t kLaterCodePages = int64_t{3200} << 10;
+constexpr int64_t kEngineBase = int64_t{64} << 10;
+constexpr int64_t kPerThread = int64_t{64} << 10;
+
+// An accelerator keeps a tenth, at least 2 GiB, for its context, captured graphs and fragmentation: the resolver's
+// headroom (config/resolver.cc).
+int64_t device_reserve(int64_t device_bytes) { return std::max(device_bytes / 10, int64_t{2} << 30); }
+
+int64_t page_rounded(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+
+// A std::string on the heap: itself, and its text where that is longer than the 15 bytes it can hold within.
+int64_t string_bytes(const std::string& text) {
+  const auto size = static_cast<int64_t>(text.size());
+  return static_cast<int64_t>(sizeof(std::string)) + (size > 15 ? (size + 1 + 8 + 15) / 16 * 16 : 0);
+}
+
+struct MetadataSize {
+  int64_t bytes = 0;          // of all values as the reader holds them
+  int64_t longest_array = 0;  // bytes; growing it held a smaller copy for a moment
+};
+
+MetadataSize metadata_size(const Gguf& file) {
+  MetadataSize size;
+  for (const std::string& key : file.keys()) {
+    const GgufValue* value = file.find(key);
+    const int64_t bytes = std::visit(
+        [](const auto& data) -> int64_t {
+          using T = std::decay_t<decltype(data)>;
+          if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+            int64_t sum = 0;
+            for (const std::string& text : data) sum += string_bytes(text);
+            return sum + static_cast<int64_t>((data.capacity() - data.size()) * sizeof(std::string));
+          } else if constexpr (std::is_same_v<T, std::string>) {
+            return string_bytes(data);
+          } else if constexpr (requires { data.capacity(); }) {
+            return static_cast<int64_t>(data.capacity()) * 8;
+          } else {
+            return 8;
+          }
+        },
+        value->data);
+    size.bytes += bytes + 256;
+    size.longest_array = std::max(size.longest_array, bytes);
+  }
+  size.bytes += static_cast<int64_t>(file.tensors().size()) * 384;  // name, view, index entry
+  return size;
+}
+
+// The tokenizer's own copies and tables (text/bpe_vocab.h): per token its text, type, symbol and hash node; per merge
+// its line and two slots of an open table whose size is a power of two.
+int64_t tokenizer_size(const Gguf& file) {
+  const auto strings = [&](const char* key, int64_t each) {
+    const auto values = file.get_strings(std::string("tokenizer.ggml.") + key);
+    if (!values.is_ok() || *values == nullptr) return std::pair<int64_t, int64_t>{0, 0};
+    int64_t bytes = 0;
+    for (const std::string& text : **values) bytes += string_bytes(text) + each;
+    return std::pair{bytes, static_cast<int64_t>((*values)->size())};
+  };
+  constexpr int64_t kTables = 1 + 8 + 64 + 16;  // type, symbol, node of the hash table, its bucket
+  constexpr int64_t kWhileChecking = 48;        // nodes of the duplicate check: freed, but the heap keeps their pages
+  constexpr int64_t kPerToken = kTables + kWhileChecking;
+  const auto [token_bytes, tokens] = strings("tokens", kPerToken);
+  const auto [merge_bytes, merges] = strings("merges", 0);
+  const int64_t slots =
+      merges > 0 ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(merges * 2 + 2))) * 16 : 0;
+  return token_bytes + merge_bytes + slots;
+}
+
+class Planner {
+ public:
+  Planner(const Gguf& file, const MemoryDemand& demand) : file_(file), demand_(demand), o_(demand.options) {}
+
+  Result<MemoryPlan> run() {
+    FERRUM_ASSIGN_OR_RETURN(spec_, read_model_spec(file_));
+    FERRUM_ASSIGN_OR_RETURN(const DecoderWeights weights, bind_weights(file_, spec_));
+    plan_.available = demand_.available;
+    plan_.device_bytes = demand_.device_bytes;
+    plan_.model_context = spec_.max_context;
+    plan_.resident_before = demand_.process.anonymous + demand_.process.file;
+    add_process();
+    add_weights();
+    add_text();
+    add_compute(weights);
+    FERRUM_RETURN_IF_ERROR(add_kv());
+    plan_.options = o_;
+    judge();
+    return std::move(plan_);
+  }
+
+ private:
+  bool on_device() const { return demand_.device_bytes.has_value(); }
+  MemoryKind compute_kind() const { return on_device() ? MemoryKind::kDevice : MemoryKind::kAnonymous; }
+  void add(std::string name, MemoryKind kind, int64_t bytes, std::string detail) {
+    plan_.parts.push_back({std::move(name), kind, bytes, std::move(detail)});
+  }
+
+  void add_process() {
+    add("program", MemoryKind::kFile, demand_.process.file + kLaterCodePages,
+        "code and libraries: resident now " + format_bytes(demand_.process.file) + ", the rest when it first runs");
+    const int64_t threads = o_.threads * kPerThread;
+    add("process", MemoryKind::kAnonymous, demand_.process.anonymous + kEngineBase + threads,
+        "heap before loading, engine structures, " + std::to_string(o_.threads) + " threads");
+  }
+
+  void add_weights() {
+    std::map<DType, MemoryPart> by_type;
+    int64_t bytes = 0;
+    for (const GgufTensor& tensor : file_.tensors()) {
+      MemoryPart& part = by_type[tensor.view.dtype];
+      part.kind = on_device() ? MemoryKind::kDevice : MemoryKind::kFile;
+      part.name = to_string(tensor.view.dtype);
+      part.bytes += static_cast<int64_t>(tensor.bytes);
+      bytes += static_cast<int64_t>(tensor.bytes);
+    }
+    for (auto& [dtype, part] : by_type) plan_.weights.push_back(std::move(part));
+    std::stable_sort(plan_.weights.begin(), plan_.weights.end(),
+                     [](const MemoryPart& a, const MemoryPart& b) { return a.bytes > b.bytes; });
+    if (on_device()) {
+      add("weights", MemoryKind::kDevice, bytes, "copied from the file");
+      add("model file", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes())),
+          "mapped while it is copied");
+    } else {
+      add("weights", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes())),
+          "the mapped file: " + format_bytes(bytes) + " of tensors in place, the rest metadata");
+    }
+    add("LoRA adapters", compute_kind(), 0, "none loaded");
+  }
+
+  void add_text() {
+    const MetadataSize metadata = metadata_size(file_);
+    add("metadata", MemoryKind::kAnonymous, metadata.bytes, "keys, vocabulary and tensor index as read from the file");
+    add("tokenizer", MemoryKind::kAnonymous, tokenizer_size(file_), "its own tables");
+  }
+
+  void add_compute(const DecoderWeights& weights) {
+    const int logits = planned_logit_rows(o_);
+    add("workspace", compute_kind(), workspace_bytes(spec_, o_.max_batched_tokens, logits),
+        "activations of a step: " + std::to_string(o_.max_batched_tokens) + " tokens, " + std::to_string(logits) +
+            " rows of logits");
+    std::vector<ConstView> matrices;
+    const auto take = [&matrices](const LinearSpec& linear) {
+      for (const WeightRef& part : linear.parts) matrices.push_back(part.matrix);
+    };
+    for (const LayerWeights& layer : weights.layers) {
+      take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down);
+    }
+    take(weights.head);
+    const BackendConfig config{o_.backend, o_.isa, o_.threads, {o_.max_batched_tokens}};
+    add("backend scratch", compute_kind(), scratch_bytes(config, matrices), "quantised activations, row buffers");
+    const int64_t row = spec_.vocab_size * static_cast<int64_t>(sizeof(float));
+    const auto per_token = static_cast<int64_t>(2 * sizeof(Candidate) + sizeof(ScoredToken));
+    add("sampler", MemoryKind::kAnonymous, row + spec_.vocab_size * per_token,
+        "one row of logits, its candidates, and the filters' copies");
+    if (on_device()) {
+      add("logits on the host", MemoryKind::kAnonymous, logits * row, "read back from the device");
+      add("device reserve", MemoryKind::kDevice, device_reserve(*demand_.device_bytes),
+          "CUDA context, graphs, fragmentation: a tenth, at least 2 GiB");
+    } else {
+      add("CUDA context and graphs", MemoryKind::kDevice, 0, "no accelerator is used");
+    }
+  }
+
+  // What remains for KV beside all that was added so far.
+  std::optional<int64_t> free_for_kv() const {
+    if (on_device()) return std::max<int64_t>(0, *demand_.device_bytes - plan_.total(MemoryKind::kDevice));
+    if (!demand_.available) return std::nullopt;
+    return std::max<int64_t>(0, *demand_.available + plan_.resident_before - plan_.host_total());
+  }
+
+  Status add_kv() {
+    KvDemand d;
+    d.block_bytes = plan_.kv_bytes_per_block = Runner::kv_block_bytes(spec_, o_.block_size, o_.kv_dtype);
+    plan_.kv_bytes_per_token = Runner::kv_block_bytes(spec_, 1, o_.kv_dtype);
+    d.block_size = o_.block_size;
+    d.max_seqs = o_.max_seqs;
+    d.model_context = spec_.max_context;
+    d.max_model_len = o_.max_model_len;
+    d.kv_blocks = o_.kv_blocks;
+    d.memory_fraction = on_device() ? 1.0 : o_.kv_memory_fraction;
+    d.free_bytes = free_for_kv();
+    const Result<KvSizing> kv = size_kv(d);
+    if (kv.is_ok()) {
+      o_.max_model_len = kv->max_model_len;
+      o_.kv_blocks = kv->num_blocks;
+      plan_.note = kv->note;
+    } else if (kv.status().code() == StatusCode::kCapacity) {  // the plan shows what it would have taken
+      plan_.verdict = kv.status();
+      if (o_.max_model_len == 0) o_.max_model_len = spec_.max_context;
+      const int64_t per_seq = (o_.max_model_len + o_.block_size - 1) / o_.block_size;
+      if (o_.kv_blocks == 0) o_.kv_blocks = per_seq;
+    } else {
+      return kv.status();
+    }
+    add("KV cache", compute_kind(), o_.kv_blocks * d.block_bytes,
+        std::to_string(o_.kv_blocks) + " blocks of " + std::to_string(o_.block_size) + " tokens, " +
+            std::string(to_string(o_.kv_dtype)) + ", " + format_bytes(plan_.kv_bytes_per_token) + " per token");
+    return Status::ok();
+  }
+
+  void judge() {
+    const int64_t needed = plan_.host_total() - plan_.resident_before;
+    if (plan_.verdict.is_ok() && plan_.available && needed > *plan_.available) {
+      plan_.verdict = capacity_exceeded("the model needs " + format_bytes(needed) + " of memory and " +
+                                        format_bytes(*plan_.available) + " are free: " + biggest_lever());
+    }
+    const int64_t device = plan_.total(MemoryKind::kDevice);
+    if (plan_.verdict.is_ok() && on_device() && device > *demand_.device_bytes) {
+      plan_.verdict =
+          capacity_exceeded("the model needs " + format_bytes(device) + " of accelerator memory and it has " +
+                            format_bytes(*demand_.device_bytes) + ": " + biggest_lever());
+    }
+    if (!plan_.verdict.is_ok()) advise();
+  }
+
+  // What to lower: the largest part that a setting governs, unless the weights alone are too much.
+  std::string biggest_lever() const {
+    int64_t weights = 0, workspace = 0, kv = 0;
+    for (const MemoryPart& part : plan_.parts) {
+      if (part.name == "weights") weights = part.bytes;
+      if (part.name == "workspace" || part.name == "backend scratch") workspace += part.bytes;
+      if (part.name == "KV cache") kv = part.bytes;
+    }
+    const std::optional<int64_t> room = on_device() ? demand_.device_bytes : demand_.available;
+    if (room && weights > *room)
+      return "the weights alone take " + format_bytes(weights) + "; use a smaller model or quantisation";
+    if (workspace > kv) return "lower max_batched_tokens (" + std::to_string(o_.max_batched_tokens) + ")";
+    return "lower kv_blocks or max_model_len";
+  }
+
+  void advise() {
+    const auto free = free_without_kv();
+    if (!free) return;
+    const int64_t usable = on_device() || demand_.options.kv_blocks > 0
+                               ? *free
+                               : static_cast<int64_t>(static_cast<double>(*free) * o_.kv_memory_fraction);
+    const int64_t blocks = usable / plan_.kv_bytes_per_block;
+    const int64_t tokens = blocks * o_.block_size;
+    if (tokens > 0) {
+      plan_.advice.push_back("a context of " + std::to_string(std::min<int64_t>(tokens, spec_.max_context)) +
+                             " tokens for one sequence (max_model_len), or kv_blocks " + std::to_string(blocks));
+      const int64_t per_seq = std::max<int64_t>(1, (o_.max_model_len + o_.block_size - 1) / o_.block_size);
+      if (blocks / per_seq >= 1) {
+        plan_.advice.push_back(std::to_string(blocks / per_seq) + " sequences of " + std::to_string(o_.max_model_len) +
+                               " tokens (max_seqs)");
+      }
+    } else {
+      plan_.advice.push_back("a smaller model or quantisation: without any KV cache nothing is left");
+    }
+    if (o_.kv_dtype == DType::kF32) plan_.advice.push_back("half the KV cache with kv_dtype f16");
+  }
+
+  std::optional<int64_t> free_without_kv() const {
+    int64_t kv = 0;
+    for (const MemoryPart& part : plan_.parts) kv += part.name == "KV cache" ? part.bytes : 0;
+    if (on_device()) return std::max<int64_t>(0, *demand_.device_bytes - (plan_.total(MemoryKind::kDevice) - kv));
+    if (!demand_.available) return std::nullopt;
+    return std::max<int64_t>(0, *demand_.available + plan_.resident_before - (plan_.host_total() - kv));
+  }
+
+  const Gguf& file_;
+  const MemoryDemand& demand_;
+  EngineOptions o_;
+  ModelSpec spec_;
+  MemoryPlan plan_;
+};
+
+}  // namespace
+
+std::string_view to_string(MemoryKind kind) {
+  switch (kind) {
+    case MemoryKind::kFile: return "file";
+    case MemoryKind::kAnonymous: return "anonymous";
+    case MemoryKind::kDevice: return "device";
+  }
+  return "unknown";
+}
+
+int64_t MemoryPlan::total(MemoryKind kind) const {
+  int64_t sum = 0;
+  for (const MemoryPart& part : parts) sum += part.kind == kind ? part.bytes : 0;
+  return sum;
+}
+
+int planned_logit_rows(const EngineOptions& options) {
+  return std::min(options.max_seqs + kScoredPositions, options.max_batched_tokens);
+}
+
+Result<MemoryPlan> plan_memory(const Gguf& file, const MemoryDemand& demand) { return Planner(file, demand).run(); }
+
+Result<PlanReport> plan_file(const std::string& path, const EngineOptions& options, std::optional<int64_t> device_bytes,
+                             bool json) {
+  MemoryDemand demand;
+  demand.options = options;
+  if (demand.options.threads == 0) demand.options.threads = process_cores();
+  demand.available = available_memory();
+  demand.device_bytes = device_bytes;
+  demand.process = process_memory();
+  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(path));
+  FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
+  return PlanReport{json ? render_json(plan) : render_table(plan), plan.verdict.is_ok()};
+}
+
+}  // namespace ferrum

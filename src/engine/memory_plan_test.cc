@@ -1,0 +1,180 @@
+// The plan agrees with what is allocated, refuses what cannot fit before anything is taken, and says what would fit.
+// Against the memory of real processes: tests/memory_check.cc.
+#include "engine/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "backend/registry.h"
+#include "models/registry.h"
+#include "models/spec_reader.h"
+#include "runner/runner.h"
+
+namespace ferrum {
+namespace {
+
+constexpr int64_t kMiB = 1 << 20, kGiB = int64_t{1} << 30;
+
+const std::string kModel = std::string(FERRUM_SOURCE_DIR) + "/models/ferrum-demo.gguf";
+
+MemoryDemand demand() {
+  MemoryDemand d;
+  d.options.threads = 2;
+  d.options.max_seqs = 4;
+  d.available = 8 * kGiB;
+  return d;
+}
+
+class MemoryPlanTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto file = Gguf::open(kModel);
+    ASSERT_TRUE(file.is_ok()) << file.status().message();
+    file_ = *file;
+  }
+  MemoryPlan plan(const MemoryDemand& d) const {
+    auto made = plan_memory(*file_, d);
+    EXPECT_TRUE(made.is_ok()) << made.status().message();
+    return made.is_ok() ? *made : MemoryPlan();
+  }
+  static int64_t part(const MemoryPlan& plan, const std::string& name) {
+    for (const MemoryPart& p : plan.parts) {
+      if (p.name == name) return p.bytes;
+    }
+    ADD_FAILURE() << "no part " << name;
+    return -1;
+  }
+  std::shared_ptr<const Gguf> file_;
+};
+
+TEST_F(MemoryPlanTest, SaysWhatTheAllocationsWillBe) {
+  const MemoryPlan p = plan(demand());
+  EXPECT_TRUE(p.verdict.is_ok()) << p.verdict.message();
+  const auto spec = read_model_spec(*file_);
+  ASSERT_TRUE(spec.is_ok());
+  auto backend = make_backend({"cpu", "auto", 1, {p.options.max_batched_tokens}});
+  ASSERT_TRUE(backend.is_ok());
+  const auto model = load_model(file_, **backend, {});
+  ASSERT_TRUE(model.is_ok());
+  const auto workspace =
+      (*model)->make_workspace(**backend, p.options.max_batched_tokens, planned_logit_rows(p.options));
+  ASSERT_TRUE(workspace.is_ok());
+  EXPECT_EQ(part(p, "workspace"), static_cast<int64_t>(workspace->buffer.bytes()));
+  EXPECT_EQ(part(p, "KV cache"), p.options.kv_blocks * Runner::kv_block_bytes(*spec, 16, DType::kF16));
+  EXPECT_EQ(p.options.kv_blocks, 4 * spec->max_context / 16);
+  EXPECT_GE(part(p, "weights"), static_cast<int64_t>(file_->file_bytes()));
+  int64_t by_type = 0, tensors = 0;
+  for (const MemoryPart& type : p.weights) by_type += type.bytes;
+  for (const GgufTensor& t : file_->tensors()) tensors += static_cast<int64_t>(t.bytes);
+  EXPECT_EQ(by_type, tensors);
+}
+
+TEST_F(MemoryPlanTest, GrowsWithWhatItIsAskedFor) {
+  const MemoryPlan base = plan(demand());
+  MemoryDemand d = demand();
+  d.options.kv_dtype = DType::kF32;
+  EXPECT_EQ(part(plan(d), "KV cache"), 2 * part(base, "KV cache"));
+  d = demand();
+  d.options.max_batched_tokens = 1024;
+  EXPECT_GT(part(plan(d), "workspace"), part(base, "workspace") * 3 / 2);
+  EXPECT_EQ(part(plan(d), "backend scratch"), 2 * part(base, "backend scratch"));
+  d = demand();
+  d.options.backend = "reference";
+  EXPECT_EQ(part(plan(d), "backend scratch"), 0);
+}
+
+TEST_F(MemoryPlanTest, RefusesWhatDoesNotFitAndSaysWhatWould) {
+  MemoryDemand d = demand();
+  d.available = 24 * kMiB;
+  d.options.max_model_len = 1024;
+  d.options.kv_blocks = 4096;  // 192 MiB
+  const MemoryPlan p = plan(d);
+  EXPECT_EQ(p.verdict.code(), StatusCode::kCapacity);
+  EXPECT_NE(p.verdict.message().find("kv_blocks"), std::string::npos) << p.verdict.message();
+  ASSERT_FALSE(p.advice.empty());
+  EXPECT_EQ(part(p, "KV cache"), 4096 * p.kv_bytes_per_block);  // the table shows what was wanted
+  EXPECT_NE(render_table(p).find("It does not fit"), std::string::npos);
+
+  d = demand();
+  d.available = 4 * kMiB;  // less than the weights
+  const MemoryPlan none = plan(d);
+  EXPECT_EQ(none.verdict.code(), StatusCode::kCapacity);
+  EXPECT_NE(render_table(none).find("smaller model"), std::string::npos);
+}
+
+TEST_F(MemoryPlanTest, ReducesTheContextOnlyWhereNobodyAskedForOne) {
+  MemoryDemand d = demand();
+  d.options.max_seqs = 1;
+  const MemoryPlan whole = plan(d);
+  d.available = whole.host_total() - whole.resident_before - part(whole, "KV cache") + kMiB;  // half of it: 10 blocks
+  const MemoryPlan p = plan(d);
+  EXPECT_TRUE(p.verdict.is_ok()) << p.verdict.message();
+  EXPECT_EQ(p.options.max_model_len, 160);
+  EXPECT_NE(p.note, "");
+}
+
+TEST_F(MemoryPlanTest, PlansForAnAcceleratorThatIsNotThere) {
+  MemoryDemand d = demand();
+  d.device_bytes = 24 * kGiB;
+  const MemoryPlan p = plan(d);
+  EXPECT_TRUE(p.verdict.is_ok());
+  EXPECT_EQ(p.total(MemoryKind::kDevice), part(p, "weights") + part(p, "KV cache") + part(p, "workspace") +
+                                              part(p, "backend scratch") + part(p, "device reserve"));
+  EXPECT_EQ(part(p, "device reserve"), 24 * kGiB / 10);
+  d.device_bytes = 2 * kGiB;  // the reserve alone
+  EXPECT_EQ(plan(d).verdict.code(), StatusCode::kCapacity);
+}
+
+TEST_F(MemoryPlanTest, RendersJsonThatAddsUp) {
+  const auto json = nlohmann::json::parse(render_json(plan(demand())));
+  int64_t sum = 0;
+  for (const auto& p : json["parts"]) sum += p["kind"] != "device" ? p["bytes"].get<int64_t>() : 0;
+  EXPECT_EQ(sum, json["host_bytes"].get<int64_t>());
+  EXPECT_EQ(json["fits"], true);
+}
+
+// Before anything is allocated: the process does not grow by what is refused.
+TEST_F(MemoryPlanTest, TheEngineRefusesAtOnce) {
+  EngineOptions options;
+  options.kv_blocks = int64_t{1} << 26;  // 200 TiB
+  const ProcessMemory before = process_memory();
+  const auto engine = Engine::load(kModel, options);
+  EXPECT_EQ(engine.status().code(), StatusCode::kCapacity);
+  EXPECT_NE(engine.status().message().find("kv_blocks"), std::string::npos) << engine.status().message();
+  EXPECT_LT(process_memory().anonymous - before.anonymous, 8 * kMiB);
+}
+
+TEST(ProcessMemory, ReadsTheSystemsAccount) {
+  const std::string root = (std::filesystem::temp_directory_path() / ("pm_" + std::to_string(getpid()))).string();
+  std::filesystem::create_directories(root + "/proc/self");
+  std::ofstream(root + "/proc/self/status") << "Name:\tx\nVmHWM:\t    900 kB\nRssAnon:\t    100 kB\n"
+                                               "RssFile:\t    200 kB\nRssShmem:\t      7 kB\n";
+  const ProcessMemory m = process_memory(root);
+  EXPECT_EQ(m.anonymous, 100 * 1024);
+  EXPECT_EQ(m.file, 207 * 1024);
+  EXPECT_EQ(m.peak, 900 * 1024);
+  EXPECT_EQ(process_memory(root + "/none").peak, 0);
+  std::filesystem::remove_all(root);
+  EXPECT_GT(process_memory().anonymous, 0);
+}
+
+TEST_F(MemoryPlanTest, TheParityGateLetsThisMachinePass) {
+  EngineOptions with, without;
+  with.max_model_len = without.max_model_len = 64;
+  with.max_seqs = without.max_seqs = 1;
+  without.parity_gate = false;
+  const auto engine = Engine::load(kModel, with);
+  ASSERT_TRUE(engine.is_ok()) << engine.status().message();
+  EXPECT_GE((*engine)->kernel_choices().size(), 8u);
+  for (const KernelChoice& choice : (*engine)->kernel_choices()) EXPECT_TRUE(choice.rejected.empty()) << choice.kernel;
+  EXPECT_TRUE((*Engine::load(kModel, without))->kernel_choices().empty());
+}
+
+}  // namespace
+}  // namespace ferrum

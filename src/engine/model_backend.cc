@@ -1,0 +1,52 @@
+#include "engine/model_backend.h"
+
+#include <chrono>
+#include <set>
+
+#include "backend/registry.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "models/spec_reader.h"
+#include "models/weights.h"
+
+namespace ferrum {
+
+ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const EngineOptions& options) {
+  ParitySample sample;
+  std::set<DType> seen;
+  for (const GgufTensor& tensor : file.tensors()) {
+    const bool only_looked_up = tensor.name == "token_embd.weight" && !spec.tied_head;
+    if (tensor.view.rank != 2 || only_looked_up || !seen.insert(tensor.view.dtype).second) continue;
+    sample.matrices.push_back({tensor.name, tensor.view, {}});
+  }
+  const GgufTensor* norm = file.find_tensor("blk.0.attn_norm.weight");
+  FERRUM_CHECK(norm != nullptr, "a bound model without its first norm");
+  sample.norm = norm->view;
+  sample.norm_eps = spec.norm_eps;
+  sample.num_heads = spec.num_heads;
+  sample.num_kv_heads = spec.num_kv_heads;
+  sample.head_dim = spec.head_dim;
+  sample.rope_dim = spec.rope.dim;
+  sample.rope_layout = spec.rope.layout;
+  sample.kv_dtype = options.kv_dtype;
+  sample.block_size = options.block_size;
+  return sample;
+}
+
+Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
+  BackendConfig config{options.backend, options.isa, options.threads, {options.max_batched_tokens}};
+  if (options.parity_gate) {
+    FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
+    FERRUM_RETURN_IF_ERROR(bind_weights(file, spec).status());  // every tensor the sample takes is what it should be
+    config.parity = parity_sample(file, spec, options);
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  auto backend = make_backend(config);
+  if (options.parity_gate && backend.is_ok()) {
+    const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
+    spdlog::debug("parity gate: {} kernels in {:.1f} ms", (*backend)->kernel_choices().size(), taken.count());
+  }
+  return backend;
+}
+
+}  // namespace ferrum

@@ -1,0 +1,21 @@
+// The backend of a model, with its kernels checked on a sample of that model.
+#pragma once
+
+#include <memory>
+
+#include "backend/parity_gate.h"
+#include "engine/engine.h"
+#include "io/gguf.h"
+#include "ops/backend.h"
+
+namespace ferrum {
+
+// One matrix of each weight type that the model multiplies with, a norm, and the shape of its attention. Views into the
+// file, which must be one that bind_weights accepts.
+ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const EngineOptions& options);
+
+// Backend, instruction set, threads, step size and gate from the options. The errors of the file's specification and of
+// make_backend.
+Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options);
+
+}  // namespace ferrum

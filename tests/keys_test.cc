@@ -1,0 +1,249 @@
+// Every key changes what the engine does, or is refused. The engine is watched, not its record: what it accepts, how
+// many steps it takes, which blocks it uses, what it computes.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "config/keys.h"
+#include "engine/configure.h"
+#include "engine/engine.h"
+#include "tools/random_gguf/random_model.h"
+
+namespace ferrum {
+namespace {
+
+using Keys = std::vector<std::pair<std::string, std::string>>;
+
+class KeysTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    RandomModel model;
+    model.context = 1 << 17;  // so that memory, not the model, bounds the KV cache
+    path_ = new std::string(
+        (std::filesystem::temp_directory_path() / ("keys_test_" + std::to_string(getpid()) + ".gguf")).string());
+    ASSERT_TRUE(write_random_model(model, *path_).is_ok());
+  }
+  static void TearDownTestSuite() {
+    std::filesystem::remove(*path_);
+    delete path_;
+    path_ = nullptr;
+  }
+
+  static Result<std::unique_ptr<Engine>> load(const Keys& keys) {
+    Settings settings;
+    for (const auto& [key, value] : keys) {
+      FERRUM_RETURN_IF_ERROR(settings.set(key, value, Source::kEnvironment));
+    }
+    FERRUM_ASSIGN_OR_RETURN(const Configuration c, configure(*path_, settings, RunKind::kServing));
+    return Engine::load(*path_, engine_options(c.run));
+  }
+  // With little memory, so that a test is quick, unless the key under test says otherwise.
+  static std::unique_ptr<Engine> small(Keys keys = {}) {
+    const auto has = [&](const char* name) {
+      return std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return k.first == name; });
+    };
+    if (!has("FERRUM_THREADS")) keys.emplace_back("FERRUM_THREADS", "1");
+    if (!has("FERRUM_KV_MAX_BLOCKS")) keys.emplace_back("FERRUM_KV_MAX_BLOCKS", "64");
+    auto engine = load(keys);
+    if (!engine.is_ok()) {
+      ADD_FAILURE() << engine.status().message();
+      return nullptr;
+    }
+    return std::move(*engine);
+  }
+
+  static Request prompt(int tokens, int answer = 4) {
+    Request request;
+    for (int i = 0; i < tokens; ++i) request.prompt.push_back(static_cast<TokenId>(3 + (i * 31) % 200));
+    request.sampling.temperature = 0;
+    request.stop.max_tokens = answer;
+    request.stop.ignore_eos = true;
+    return request;
+  }
+  static Status submit(Engine& engine, Request request) {
+    return engine.submit(std::move(request), [](const Event&) {}).status();
+  }
+  static int steps_until_idle(Engine& engine) {
+    int steps = 0;
+    while (*engine.step()) ++steps;
+    return steps;
+  }
+  // Prompt tokens that the next step reads.
+  static int64_t prompt_tokens_of_step(Engine& engine) {
+    const auto before = engine.stats().prompt_tokens;
+    EXPECT_TRUE(engine.step().is_ok());
+    return static_cast<int64_t>(engine.stats().prompt_tokens - before);
+  }
+  static std::vector<float> logprobs(Engine& engine) {
+    Request request = prompt(40);
+    request.prompt_logprobs = true;
+    request.sampling.logprobs = 0;
+    std::vector<float> found;
+    const auto id = engine.submit(std::move(request), [&found](const Event& e) {
+      for (const PositionLogprobs& p : e.prompt_logprobs) found.push_back(p.chosen.logprob);
+    });
+    EXPECT_TRUE(id.is_ok());
+    steps_until_idle(engine);
+    return found;
+  }
+
+  static std::string* path_;
+};
+std::string* KeysTest::path_ = nullptr;
+
+TEST_F(KeysTest, BackendInstructionSetAndThreadsAreThoseAskedFor) {
+  EXPECT_NE(small({{"FERRUM_BACKEND", "reference"}})->describe().find("reference"), std::string::npos);
+  EXPECT_NE(small({{"FERRUM_CPU_ISA", "baseline"}})->describe().find("cpu (baseline, 1 thread"), std::string::npos);
+  EXPECT_NE(small({{"FERRUM_THREADS", "3"}})->describe().find("3 threads"), std::string::npos);
+}
+
+TEST_F(KeysTest, ParityGateLooksAtEachKernelUnlessSwitchedOff) {
+  EXPECT_GE(small()->kernel_choices().size(), 8u);
+  EXPECT_TRUE(small({{"FERRUM_PARITY_GATE", "false"}})->kernel_choices().empty());
+}
+
+TEST_F(KeysTest, ContextAndCapacityBoundAPrompt) {
+  for (const char* key : {"FERRUM_MAX_MODEL_LEN", "FERRUM_KV_CAPACITY"}) {
+    const auto engine = small({{key, "64"}});
+    EXPECT_EQ(submit(*engine, prompt(65)).code(), StatusCode::kInvalidArgument) << key;
+    EXPECT_TRUE(submit(*engine, prompt(60)).is_ok()) << key;
+    EXPECT_TRUE(submit(*small(), prompt(65)).is_ok());
+  }
+}
+
+TEST_F(KeysTest, KvTypeChangesWhatIsComputed) {
+  const auto half = logprobs(*small({{"FERRUM_KV_DTYPE", "fp16"}}));
+  EXPECT_EQ(half.size(), 39u);
+  EXPECT_EQ(half, logprobs(*small()));
+  EXPECT_NE(half, logprobs(*small({{"FERRUM_KV_DTYPE", "fp32"}})));
+  EXPECT_NE(half, logprobs(*small({{"FERRUM_KV_DTYPE", "bf16"}})));
+}
+
+TEST_F(KeysTest, BlocksAndTheirSizeAreWhatTheCacheHas) {
+  const auto few = small({{"FERRUM_KV_MAX_BLOCKS", "32"}, {"FERRUM_MAX_BATCHED_TOKENS", "64"}});
+  EXPECT_EQ(few->stats().kv_blocks_total, 32);
+  const auto large = small({{"FERRUM_BLOCK_SIZE", "32"}});
+  ASSERT_TRUE(submit(*large, prompt(33)).is_ok());
+  ASSERT_TRUE(large->step().is_ok());
+  EXPECT_EQ(large->stats().kv_blocks_used, 2);
+  const auto usual = small();
+  ASSERT_TRUE(submit(*usual, prompt(33)).is_ok());
+  ASSERT_TRUE(usual->step().is_ok());
+  EXPECT_EQ(usual->stats().kv_blocks_used, 3);
+}
+
+TEST_F(KeysTest, MemoryFractionSizesTheCache) {
+  const auto little = load({{"FERRUM_KV_MEMORY_FRACTION", "0.001"}});
+  const auto more = load({{"FERRUM_KV_MEMORY_FRACTION", "0.002"}});
+  ASSERT_TRUE(little.is_ok() && more.is_ok()) << little.status().message();
+  const auto blocks = (*little)->stats().kv_blocks_total;
+  EXPECT_GT((*more)->stats().kv_blocks_total, blocks + blocks / 2);
+}
+
+TEST_F(KeysTest, SequencesAndQueueAreBounded) {
+  const auto engine = small({{"FERRUM_PAGED_MAX_SEQS", "2"}, {"FERRUM_MAX_WAITING", "1"}});
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(submit(*engine, prompt(4)).is_ok()) << i;
+  ASSERT_TRUE(engine->step().is_ok());
+  ASSERT_TRUE(submit(*engine, prompt(4)).is_ok());
+  ASSERT_TRUE(engine->step().is_ok());
+  EXPECT_EQ(engine->stats().running, 2);
+  EXPECT_EQ(engine->stats().waiting, 1);
+  EXPECT_EQ(submit(*engine, prompt(4)).code(), StatusCode::kCapacity);
+}
+
+TEST_F(KeysTest, BatchedTokensBoundAStep) {
+  const auto engine = small({{"FERRUM_MAX_BATCHED_TOKENS", "32"}, {"FERRUM_PAGED_MAX_SEQS", "4"}});
+  ASSERT_TRUE(submit(*engine, prompt(80)).is_ok());
+  EXPECT_EQ(prompt_tokens_of_step(*engine), 32);
+  EXPECT_EQ(prompt_tokens_of_step(*engine), 32);
+  EXPECT_EQ(prompt_tokens_of_step(*engine), 16);
+}
+
+// One sequence decodes, and another arrives with a prompt of 40 tokens; the step has 16 places.
+class PolicyTest : public KeysTest {
+ protected:
+  static int64_t read_beside_decode(Keys keys, bool& decoded) {
+    keys.emplace_back("FERRUM_MAX_BATCHED_TOKENS", "32");
+    keys.emplace_back("FERRUM_PAGED_MAX_SEQS", "4");
+    const auto engine = small(keys);
+    EXPECT_TRUE(submit(*engine, prompt(4, 20)).is_ok());
+    EXPECT_TRUE(submit(*engine, prompt(5, 20)).is_ok());
+    EXPECT_TRUE(engine->step().is_ok());
+    EXPECT_TRUE(submit(*engine, prompt(32, 20)).is_ok());
+    const auto before = engine->stats().generated_tokens;
+    const int64_t read = prompt_tokens_of_step(*engine);
+    decoded = engine->stats().generated_tokens - before == 2;
+    return read;
+  }
+};
+
+TEST_F(PolicyTest, AdmissionKeysDecideWhatAStepReads) {
+  bool decoded = false;
+  EXPECT_EQ(read_beside_decode({}, decoded), 30);
+  EXPECT_TRUE(decoded);
+  EXPECT_EQ(read_beside_decode({{"FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "7"}}, decoded), 7);
+  EXPECT_TRUE(decoded);
+  EXPECT_EQ(read_beside_decode({{"FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE", "3"}}, decoded), 31);
+  EXPECT_FALSE(decoded);  // only the oldest
+  EXPECT_EQ(read_beside_decode({{"FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE", "true"}}, decoded), 0);
+  EXPECT_TRUE(decoded);
+}
+
+// A key that nothing here can obey is refused by name; one that says what happens anyway is not.
+TEST_F(KeysTest, WhatThisBuildCannotDoIsRefused) {
+  int refused = 0;
+  for (const KeySpec& key : all_keys()) {
+    const bool of_a_missing_part = key.part != Part::kCore || key.toml.starts_with("kernels.");
+    if (!of_a_missing_part) continue;
+    std::string value = "1";
+    if (key.type == KeyType::kBool) value = key.part == Part::kContiguousKv ? "false" : "true";
+    if (key.type == KeyType::kInt) value = std::to_string(static_cast<int64_t>(std::max(key.low, 8.0)));
+    if (key.type == KeyType::kText) value = "x";
+    if (key.type == KeyType::kChoice) value = key.choices.back();
+    const auto engine = load({{std::string(key.name), value}});
+    EXPECT_FALSE(engine.is_ok()) << key.name;
+    EXPECT_NE(engine.status().message().find(key.name), std::string::npos) << engine.status().message();
+    ++refused;
+  }
+  EXPECT_GE(refused, 30);
+  EXPECT_EQ(load({{"FERRUM_DTYPE", "fp16"}}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(load({{"FERRUM_DTYPE", "fp32"}, {"FERRUM_KV_MAX_BLOCKS", "64"}}).is_ok());
+}
+
+// No key is forgotten: what is neither refused above nor tested here is named with the test that watches it.
+TEST_F(KeysTest, EveryKeyHasATest) {
+  const std::set<std::string_view> tested = {"FERRUM_BACKEND",
+                                             "FERRUM_CPU_ISA",
+                                             "FERRUM_THREADS",
+                                             "FERRUM_DTYPE",
+                                             "FERRUM_PARITY_GATE",
+                                             "FERRUM_MAX_MODEL_LEN",
+                                             "FERRUM_KV_CAPACITY",
+                                             "FERRUM_KV_DTYPE",
+                                             "FERRUM_KV_MAX_BLOCKS",
+                                             "FERRUM_BLOCK_SIZE",
+                                             "FERRUM_KV_MEMORY_FRACTION",
+                                             "FERRUM_PAGED_MAX_SEQS",
+                                             "FERRUM_MAX_WAITING",
+                                             "FERRUM_MAX_BATCHED_TOKENS",
+                                             "FERRUM_ACTIVE_DECODE_PREFILL_CHUNK",
+                                             "FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE",
+                                             "FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE"};
+  const std::set<std::string_view> elsewhere = {
+      "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
+      // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
+      "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY", "FERRUM_SERVED_MODEL_NAME", "FERRUM_CORS_ORIGIN",
+      "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS"};
+  for (const KeySpec& key : all_keys()) {
+    const bool refused = key.part != Part::kCore || key.toml.starts_with("kernels.");
+    EXPECT_EQ(int{refused} + static_cast<int>(tested.count(key.name) + elsewhere.count(key.name)), 1) << key.name;
+  }
+}
+
+}  // namespace
+}  // namespace ferrum
