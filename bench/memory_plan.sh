@@ -7,7 +7,7 @@ build=${1:-build}
 models=${2:-${TMPDIR:-/tmp}/ferrum-random-models}
 out=bench/results/memory-plan-$(date -u +%Y-%m-%d).md
 mkdir -p "$models" bench/results
-cmake --build "$build" --target random_gguf memory_check
+[ -n "${SKIP_BUILD:-}" ] || cmake --build "$build" --target random_gguf memory_check
 
 generate() { # SHAPE TYPE
   [ -f "$models/$1-$2.gguf" ] || "$build/tools/random_gguf" --shape "$1" --type "$2" --out "$models/$1-$2.gguf"
@@ -20,8 +20,9 @@ check() { # FILE NAME=NUMBER ...
 import json, sys
 r = json.loads(sys.stdin.read())
 mib = lambda b: f"{b / 2**20:.1f}"
-print(f"| {r["model"]} | {r["max_seqs"]} | {r["context"]} | {r["kv_dtype"]} | {mib(r["planned_file"])} | {mib(r["rss_file"])} "
-      f"| {mib(r["planned_anonymous"])} | {mib(r["rss_anonymous"])} | {mib(r["planned"])} | {mib(r["peak"])} | {r["error_percent"]:+.2f} % |")' |
+sizes = [mib(r[k]) for k in ("planned_file", "rss_file", "planned_anonymous", "rss_anonymous", "planned", "peak")]
+cells = [r["model"], str(r["max_seqs"]), str(r["context"]), r["kv_dtype"], *sizes, "%+.2f %%" % r["error_percent"]]
+print("| " + " | ".join(cells) + " |")' |
     tee -a "$out"
 }
 
@@ -42,8 +43,8 @@ check models/ferrum-demo.gguf max_seqs=8 kv_f32=1
 for shape in qwen3-0.6b llama-3.2-1b; do
   for type in Q4_K_M Q8_0; do
     generate "$shape" "$type"
-    check "$models/$shape-$type.gguf" max_seqs=1 context=512
-    check "$models/$shape-$type.gguf" max_seqs=4 context=512 max_batched_tokens=256
+    check "$models/$shape-$type.gguf" max_seqs=1 context=256 max_batched_tokens=128
+    check "$models/$shape-$type.gguf" max_seqs=4 context=256 max_batched_tokens=128
   done
 done
 echo "written: $out"

@@ -235,12 +235,10 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE",
                                              "FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE"};
   const std::set<std::string_view> elsewhere = {
-      "FERRUM_LOG_LEVEL",                              // tests/api: what appears on standard error
-      "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY",  // tests/api, http_server_test, access_test
-      "FERRUM_SERVED_MODEL_NAME",                      // tests/api: two names
-      "FERRUM_CORS_ORIGIN", "FERRUM_ALLOWED_HOST",     // tests/api/test_settings.py, access_test
-      "FERRUM_MAX_CONNECTIONS", "FERRUM_DRAIN_SECONDS",  // tests/api/test_settings.py, http_server_test
-  };
+      "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
+      // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
+      "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY", "FERRUM_SERVED_MODEL_NAME", "FERRUM_CORS_ORIGIN",
+      "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS"};
   for (const KeySpec& key : all_keys()) {
     const bool refused = key.part != Part::kCore || key.toml.starts_with("kernels.");
     EXPECT_EQ(int{refused} + static_cast<int>(tested.count(key.name) + elsewhere.count(key.name)), 1) << key.name;

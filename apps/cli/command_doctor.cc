@@ -66,7 +66,7 @@ Check check_cores(const Machine& machine) {
 }
 
 Check check_memory(const Machine& machine) {
-  const int64_t free = available_memory().value_or(machine.usable_memory());
+  const int64_t free = available_memory().value_or(machine.memory_available);
   Check c{"memory", format_bytes(free) + " free of " + format_bytes(machine.memory_total), ""};
   if (machine.cgroup_memory_limit) c.found += ", cgroup limit " + format_bytes(*machine.cgroup_memory_limit);
   if (free < int64_t{1} << 30) {

@@ -79,3 +79,10 @@ def test_run_and_serve_write_what_they_resolved(ferrum, binary, model, tmp_path)
         assert any("max_sequences = 3, from cli (FERRUM_PAGED_MAX_SEQS)" in line for line in server.lines)
     finally:
         server.stop()
+
+
+def test_the_log_level_decides_what_is_said(ferrum, model):
+    quiet = ferrum("run", model, "--prompt", "hi", "-n", "1", "--log-level", "error")
+    loud = ferrum("run", model, "--prompt", "hi", "-n", "1", environment={"FERRUM_LOG_LEVEL": "debug"})
+    assert quiet.returncode == 0 and quiet.stderr == ""
+    assert "parity gate:" in loud.stderr
