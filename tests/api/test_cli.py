@@ -213,7 +213,9 @@ class Terminal:
     def __init__(self, arguments, home):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            sanitizers = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
             os.environ.clear()
+            os.environ.update(sanitizers)
             os.environ.update({"TERM": "xterm", "PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"})
             os.execv(arguments[0], arguments)
         self.output = ""
