@@ -17,8 +17,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view name() const = 0;     // "reference", "cpu"
-  virtual std::string describe() const = 0;      // for people: "cpu (avx512-vnni, 2 threads)"
+  virtual std::string_view name() const = 0;  // "reference", "cpu"
+  virtual std::string describe() const = 0;   // for people: "cpu (avx512-vnni, 2 threads)"
   virtual bool supports(DType weight_type) const = 0;
 
   // The one Ops of this backend; used by one thread at a time.
