@@ -11,9 +11,10 @@ namespace ferrum {
 }  // namespace ferrum
 
 // The message is evaluated only on failure.
-#define FERRUM_CHECK(condition, message)                                                          \
-  do {                                                                                            \
-    if (!(condition)) [[unlikely]] ::ferrum::check_failed(__FILE__, __LINE__, #condition, (message)); \
+#define FERRUM_CHECK(condition, message)                                 \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]]                                       \
+      ::ferrum::check_failed(__FILE__, __LINE__, #condition, (message)); \
   } while (false)
 
 // For hot loops: on in debug builds only.

@@ -7,7 +7,10 @@
 namespace ferrum {
 
 bool set_up_logging(const char* level) {
-  static constexpr struct { const char* name; spdlog::level::level_enum value; } kLevels[] = {
+  static constexpr struct {
+    const char* name;
+    spdlog::level::level_enum value;
+  } kLevels[] = {
       {"trace", spdlog::level::trace}, {"debug", spdlog::level::debug}, {"info", spdlog::level::info},
       {"warn", spdlog::level::warn},   {"error", spdlog::level::err},   {"off", spdlog::level::off},
   };

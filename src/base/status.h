@@ -60,7 +60,9 @@ class [[nodiscard]] Result {
  public:
   // Implicit on purpose: `return value;` and `return invalid_argument(...);` are both what one wants to write.
   Result(T value) : value_(std::move(value)) {}
-  Result(Status status) : status_(std::move(status)) { FERRUM_CHECK(!status_.is_ok(), "a Result without value needs an error"); }
+  Result(Status status) : status_(std::move(status)) {
+    FERRUM_CHECK(!status_.is_ok(), "a Result without value needs an error");
+  }
 
   bool is_ok() const { return value_.has_value(); }
   const Status& status() const& { return status_; }
@@ -90,10 +92,10 @@ class [[nodiscard]] Result {
 #define FERRUM_CONCAT(a, b) FERRUM_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when the Status expression fails.
-#define FERRUM_RETURN_IF_ERROR(expression)                    \
-  do {                                                        \
-    ::ferrum::Status ferrum_status_ = (expression);           \
-    if (!ferrum_status_.is_ok()) return ferrum_status_;       \
+#define FERRUM_RETURN_IF_ERROR(expression)              \
+  do {                                                  \
+    ::ferrum::Status ferrum_status_ = (expression);     \
+    if (!ferrum_status_.is_ok()) return ferrum_status_; \
   } while (false)
 
 // FERRUM_ASSIGN_OR_RETURN(auto file, open(path)): declares or assigns the value, or returns the failure.

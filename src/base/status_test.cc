@@ -42,9 +42,7 @@ TEST(Result, HoldsMoveOnlyValues) {
   EXPECT_EQ(*p, 3);
 }
 
-TEST(ResultDeathTest, ValueOfAFailureIsOurBug) {
-  EXPECT_DEATH((void)half(3).value(), "odd");
-}
+TEST(ResultDeathTest, ValueOfAFailureIsOurBug) { EXPECT_DEATH((void)half(3).value(), "odd"); }
 
 }  // namespace
 }  // namespace ferrum

@@ -10,12 +10,12 @@
 
 namespace ferrum {
 
-// One stored matrix, in place where the file was mapped (or in a buffer); [out_features, in_features] row-major, rows of
-// whole blocks. The memory outlives every Linear made from it.
+// One stored matrix, in place where the file was mapped (or in a buffer); [out_features, in_features] row-major, rows
+// of whole blocks. The memory outlives every Linear made from it.
 struct WeightRef {
-  std::string name;    // of the tensor, for messages
-  ConstView matrix;    // [out, in] of any dtype
-  ConstView bias;      // f32 [out]; rank 0 = none
+  std::string name;  // of the tensor, for messages
+  ConstView matrix;  // [out, in] of any dtype
+  ConstView bias;    // f32 [out]; rank 0 = none
 };
 
 // Projections that read the same input, computed as one: their outputs stand side by side in y.

@@ -22,19 +22,19 @@ namespace ferrum {
 
 // The arrays of a Batch on the backend's device (for CPU backends: views of the Batch itself, which must outlive it).
 struct DeviceBatch {
-  int num_tokens = 0;        // T
-  int num_rows = 0;          // R
-  int num_logits = 0;        // L
-  int max_blocks = 0;        // width of block_tables
-  ConstView tokens;          // i32 [T]; rank 0 when embeddings are given
-  ConstView embeddings;      // f32 [T, hidden]; rank 0 when tokens are given
-  ConstView positions;       // i32 [T]
-  ConstView slots;           // i32 [T]
-  ConstView token_rows;      // i32 [T]
-  ConstView cu_q;            // i32 [R + 1]
-  ConstView kv_lens;         // i32 [R]
-  ConstView block_tables;    // i32 [R, max_blocks]
-  ConstView logit_rows;      // i32 [L]
+  int num_tokens = 0;      // T
+  int num_rows = 0;        // R
+  int num_logits = 0;      // L
+  int max_blocks = 0;      // width of block_tables
+  ConstView tokens;        // i32 [T]; rank 0 when embeddings are given
+  ConstView embeddings;    // f32 [T, hidden]; rank 0 when tokens are given
+  ConstView positions;     // i32 [T]
+  ConstView slots;         // i32 [T]
+  ConstView token_rows;    // i32 [T]
+  ConstView cu_q;          // i32 [R + 1]
+  ConstView kv_lens;       // i32 [R]
+  ConstView block_tables;  // i32 [R, max_blocks]
+  ConstView logit_rows;    // i32 [L]
 };
 
 // Paged K and V of one layer. Each is [num_blocks, num_kv_heads, block_size, head_dim] of F16, BF16 or F32.
@@ -53,7 +53,7 @@ struct KvCache {
 struct AttentionPlan {
   const DeviceBatch* batch = nullptr;
   int num_heads = 0;
-  int num_kv_heads = 0;    // divides num_heads; head h reads KV head h / (num_heads / num_kv_heads)
+  int num_kv_heads = 0;  // divides num_heads; head h reads KV head h / (num_heads / num_kv_heads)
   int head_dim = 0;
   int block_size = 16;
   int sliding_window = 0;  // position p sees positions max(0, p - window + 1) .. p; 0 = all of them
@@ -62,21 +62,21 @@ struct AttentionPlan {
 
 // Per-head norm (where the model has one), rotation, and storing into the paged cache, for all tokens of a step.
 struct QkvArgs {
-  View q;              // f32 [T, num_heads * head_dim], rotated in place (may be a column slice)
-  View k;              // f32 [T, num_kv_heads * head_dim], read (may be overwritten)
-  ConstView v;         // f32 [T, num_kv_heads * head_dim]
-  ConstView q_norm;    // f32 [head_dim]; rank 0 = no norm
-  ConstView k_norm;    // f32 [head_dim]; rank 0 = no norm
+  View q;            // f32 [T, num_heads * head_dim], rotated in place (may be a column slice)
+  View k;            // f32 [T, num_kv_heads * head_dim], read (may be overwritten)
+  ConstView v;       // f32 [T, num_kv_heads * head_dim]
+  ConstView q_norm;  // f32 [head_dim]; rank 0 = no norm
+  ConstView k_norm;  // f32 [head_dim]; rank 0 = no norm
   float norm_eps = 0;
-  ConstView cos_sin;   // f32 [T, rope_dim]: cos of each pair, then sin of each pair
+  ConstView cos_sin;  // f32 [T, rope_dim]: cos of each pair, then sin of each pair
   RopeLayout layout = RopeLayout::kInterleaved;
-  int rope_dim = 0;    // elements per head that rotate; the rest passes through
+  int rope_dim = 0;  // elements per head that rotate; the rest passes through
   int num_heads = 0;
   int num_kv_heads = 0;
   int head_dim = 0;
   KvLayer kv;
   int block_size = 16;
-  ConstView slots;     // i32 [T]
+  ConstView slots;  // i32 [T]
 };
 
 class Ops {
@@ -93,8 +93,8 @@ class Ops {
   // x += delta. f32 [T, n].
   virtual void add(View x, ConstView delta) = 0;
   // cos_sin[t] = (cos(p * f_0) .. cos(p * f_{n-1}), sin(p * f_0) ..) * magnitude. positions: i32 [T];
-  // inv_freq: f32 [n]; cos_sin: f32 [T, 2 n]. Angles are formed in float32 (position times frequency), as the checkpoints'
-  // reference implementations do.
+  // inv_freq: f32 [n]; cos_sin: f32 [T, 2 n]. Angles are formed in float32 (position times frequency), as the
+  // checkpoints' reference implementations do.
   virtual void rope_cos_sin(ConstView positions, ConstView inv_freq, float magnitude, View cos_sin) = 0;
   virtual void norm_rope_store(const QkvArgs& args) = 0;
   // out[t, h] = softmax(scale * q[t, h] . K[0..p]) V over the token's visible positions, read through the block tables.

@@ -11,10 +11,13 @@ namespace ferrum {
 namespace {
 
 // Types of the format that Ferrum refuses, so that the refusal can name them.
-struct NamedType { uint32_t ggml_type; std::string_view name; };
+struct NamedType {
+  uint32_t ggml_type;
+  std::string_view name;
+};
 constexpr NamedType kUnsupported[] = {
-    {9, "Q8_1"},     {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {21, "IQ3_S"},
-    {22, "IQ2_S"},   {29, "IQ1_M"},   {34, "TQ1_0"},  {35, "TQ2_0"},   {40, "NVFP4"},
+    {9, "Q8_1"},   {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {21, "IQ3_S"},
+    {22, "IQ2_S"}, {29, "IQ1_M"},   {34, "TQ1_0"},  {35, "TQ2_0"},   {40, "NVFP4"},
 };
 
 constexpr bool in_enum_order() {

@@ -11,23 +11,41 @@
 namespace ferrum {
 
 enum class DType : uint8_t {
-  kF32, kF16, kBF16, kF64, kI8, kI16, kI32, kI64,
-  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,
-  kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kQ8_K,
-  kIQ4_NL, kIQ4_XS, kMXFP4,
+  kF32,
+  kF16,
+  kBF16,
+  kF64,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kQ8_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
 };
 
 struct DTypeInfo {
   DType dtype;
-  std::string_view name;   // as ggml writes it: "F32", "Q4_K"
-  uint32_t ggml_type;      // the number in a GGUF tensor info
-  int block_elements;      // elements per block; 1 for plain types
-  int block_bytes;         // bytes per block
+  std::string_view name;  // as ggml writes it: "F32", "Q4_K"
+  uint32_t ggml_type;     // the number in a GGUF tensor info
+  int block_elements;     // elements per block; 1 for plain types
+  int block_bytes;        // bytes per block
   bool quantized;
 };
 
-// In enum order. Sizes follow the block layouts of ggml's quantisation formats; quant/blocks.h asserts its structs against
-// them at compile time.
+// In enum order. Sizes follow the block layouts of ggml's quantisation formats; quant/blocks.h asserts its structs
+// against them at compile time.
 inline constexpr std::array<DTypeInfo, 22> kDTypeTable = {{
     {DType::kF32, "F32", 0, 1, 4, false},
     {DType::kF16, "F16", 1, 1, 2, false},

@@ -33,8 +33,7 @@ struct BasicView {
   }
   // View converts to ConstView.
   template <typename Other>
-    requires std::is_convertible_v<Other*, Void*>
-  BasicView(const BasicView<Other>& o)
+  requires std::is_convertible_v<Other*, Void*> BasicView(const BasicView<Other>& o)
       : data(o.data), dtype(o.dtype), rank(o.rank), shape(o.shape), row_stride(o.row_stride) {}
 
   int64_t dim(int i) const { return shape[static_cast<size_t>(i)]; }
@@ -66,11 +65,15 @@ struct BasicView {
   template <typename T>
   auto* as() const {
     FERRUM_DCHECK(static_cast<int>(sizeof(T)) == info(dtype).block_bytes, "view of another type");
-    if constexpr (std::is_const_v<Void>) return static_cast<const T*>(data);
-    else return static_cast<T*>(data);
+    if constexpr (std::is_const_v<Void>)
+      return static_cast<const T*>(data);
+    else
+      return static_cast<T*>(data);
   }
   template <typename T>
-  auto* row(int64_t r) const { return as<T>() + r * row_stride; }
+  auto* row(int64_t r) const {
+    return as<T>() + r * row_stride;
+  }
 };
 
 using View = BasicView<void>;
@@ -99,7 +102,8 @@ class Buffer {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
 
-  // Host memory, 64-byte aligned and zeroed; huge pages are asked for from 2 MiB on. kCapacity when the system has none.
+  // Host memory, 64-byte aligned and zeroed; huge pages are asked for from 2 MiB on. kCapacity when the system has
+  // none.
   static Result<Buffer> host(size_t bytes);
 
  private:

@@ -20,17 +20,17 @@ struct Row {
 
 // T = number of tokens of the step, R = rows. There is no "phase": prefill and decode are rows of different length.
 struct Batch {
-  std::vector<Row> rows;                // [R]
-  std::vector<TokenId> tokens;          // [T]; empty when embeddings are given
-  std::vector<float> embeddings;        // [T, hidden] instead of tokens, or empty
-  std::vector<int32_t> positions;       // [T] position in the sequence, from 0
-  std::vector<int32_t> slots;           // [T] where the token's K and V go: block * block_size + offset
-  std::vector<int32_t> token_rows;      // [T] index into rows
-  std::vector<int32_t> cu_q;            // [R + 1] prefix sums of q_len
-  std::vector<int32_t> kv_lens;         // [R]
-  std::vector<BlockId> block_tables;    // [R, max_blocks], padded with 0
+  std::vector<Row> rows;              // [R]
+  std::vector<TokenId> tokens;        // [T]; empty when embeddings are given
+  std::vector<float> embeddings;      // [T, hidden] instead of tokens, or empty
+  std::vector<int32_t> positions;     // [T] position in the sequence, from 0
+  std::vector<int32_t> slots;         // [T] where the token's K and V go: block * block_size + offset
+  std::vector<int32_t> token_rows;    // [T] index into rows
+  std::vector<int32_t> cu_q;          // [R + 1] prefix sums of q_len
+  std::vector<int32_t> kv_lens;       // [R]
+  std::vector<BlockId> block_tables;  // [R, max_blocks], padded with 0
   int max_blocks = 0;
-  std::vector<int32_t> logit_rows;      // [L] token indices whose logits are wanted
+  std::vector<int32_t> logit_rows;  // [L] token indices whose logits are wanted
 
   int num_tokens() const { return static_cast<int>(positions.size()); }
   int num_rows() const { return static_cast<int>(rows.size()); }

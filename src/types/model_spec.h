@@ -31,13 +31,13 @@ struct ModelSpec {
   int num_layers = 0;
   int num_heads = 0;
   int num_kv_heads = 0;
-  int head_dim = 0;         // independent of hidden_size / num_heads (Qwen3)
+  int head_dim = 0;  // independent of hidden_size / num_heads (Qwen3)
   float norm_eps = 0.0f;
-  int max_context = 0;      // positions the model was trained for
-  int sliding_window = 0;   // tokens a position sees, itself included; 0 = all
+  int max_context = 0;     // positions the model was trained for
+  int sliding_window = 0;  // tokens a position sees, itself included; 0 = all
   bool qkv_bias = false;
-  bool qk_norm = false;     // RMS norm over each head of Q and K before RoPE
-  bool tied_head = false;   // the output projection is the embedding table
+  bool qk_norm = false;    // RMS norm over each head of Q and K before RoPE
+  bool tied_head = false;  // the output projection is the embedding table
   RopeSpec rope;
 };
 
