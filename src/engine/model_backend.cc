@@ -35,14 +35,17 @@ ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const Engine
 
 Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
   BackendConfig config{options.backend, options.isa, options.threads, {options.max_batched_tokens}};
-  if (options.parity_gate) {
+  // Other KV types are refused when the cache is made; there is nothing to compare with them.
+  const DType kv = options.kv_dtype;
+  const bool gate = options.parity_gate && (kv == DType::kF16 || kv == DType::kBF16 || kv == DType::kF32);
+  if (gate) {
     FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
     FERRUM_RETURN_IF_ERROR(bind_weights(file, spec).status());  // every tensor the sample takes is what it should be
     config.parity = parity_sample(file, spec, options);
   }
   const auto begin = std::chrono::steady_clock::now();
   auto backend = make_backend(config);
-  if (options.parity_gate && backend.is_ok()) {
+  if (gate && backend.is_ok()) {
     const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
     spdlog::debug("parity gate: {} kernels in {:.1f} ms", (*backend)->kernel_choices().size(), taken.count());
   }
