@@ -61,9 +61,9 @@ void set_scale_and_min(std::vector<std::byte>& bytes, float deviation, float spr
   }
 }
 
-// E8M0 exponents are powers of two; the nearest one to deviation / 5.3 (of the doubled E2M1 values).
+// E8M0 exponents are powers of two; the nearest one to deviation / 5.85 (of the doubled E2M1 values).
 void set_exponents(std::vector<std::byte>& bytes, float deviation) {
-  const int exponent = 128 + static_cast<int>(std::lround(std::log2(deviation / 5.3f)));
+  const int exponent = 128 + static_cast<int>(std::lround(std::log2(deviation / 5.85f)));
   for (size_t at = 0; at < bytes.size(); at += sizeof(BlockMXFP4)) bytes[at] = static_cast<std::byte>(exponent);
 }
 
