@@ -1,6 +1,7 @@
 #include "backend/op_checks.h"
 
 #include "base/check.h"
+#include "ops/kv_dtype.h"
 
 namespace ferrum::op_checks {
 namespace {
@@ -26,9 +27,9 @@ void indices_below(const ConstView& indices, int64_t limit, const char* what) {
 }
 
 void is_cache(const View& v, int64_t heads, int64_t block_size, int64_t head_dim) {
-  const bool plain = v.dtype == DType::kF16 || v.dtype == DType::kBF16 || v.dtype == DType::kF32;
-  FERRUM_CHECK(v.rank == 4 && plain && v.dim(1) == heads && v.dim(2) == block_size && v.dim(3) == head_dim,
-               "KV cache is " + describe(v));
+  FERRUM_CHECK(
+      v.rank == 4 && is_kv_dtype(v.dtype) && v.dim(1) == heads && v.dim(2) == block_size && v.dim(3) == head_dim,
+      "KV cache is " + describe(v));
 }
 
 }  // namespace

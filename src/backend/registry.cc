@@ -1,13 +1,12 @@
 #include "backend/registry.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/reference/reference_backend.h"
+#include "base/cores.h"
 
 namespace ferrum {
 namespace {
@@ -24,14 +23,6 @@ std::string list_of(std::span<const std::string_view> names) {
   std::string list;
   for (std::string_view name : names) list += (list.empty() ? "" : ", ") + std::string(name);
   return list;
-}
-
-// Cores this process may run on, which in a container are fewer than the machine has.
-int usable_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  if (sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
-  return std::max(1, CPU_COUNT(&cores));
 }
 
 Result<CpuIsa> choose_isa(const std::string& wanted) {
@@ -54,7 +45,7 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
                             std::to_string(kMaxThreads) + ", or 0 for one per core");
   }
   FERRUM_ASSIGN_OR_RETURN(const CpuIsa isa, choose_isa(config.isa));
-  const int threads = config.threads > 0 ? config.threads : usable_cores();
+  const int threads = config.threads > 0 ? config.threads : process_cores();
   if (!config.parity) return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits));
 
   std::vector<KernelLevel> levels(config.kernel_levels.begin(), config.kernel_levels.end());
@@ -96,7 +87,7 @@ bool isa_available(std::string_view isa) {
 
 int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights) {
   if (config.name != "cpu") return 0;
-  const int threads = config.threads > 0 ? config.threads : usable_cores();
+  const int threads = config.threads > 0 ? config.threads : process_cores();
   LinearScratch most;
   for (const ConstView& w : weights) {
     const LinearScratch one = linear_scratch(w.dtype, w.dim(1), config.limits.max_tokens, threads);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "models/spec_reader.h"
 #include "models/weights.h"
+#include "ops/kv_dtype.h"
 
 namespace ferrum {
 
@@ -36,8 +37,7 @@ ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const Engine
 Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
   BackendConfig config{options.backend, options.isa, options.threads, {options.max_batched_tokens}};
   // Other KV types are refused when the cache is made; there is nothing to compare with them.
-  const DType kv = options.kv_dtype;
-  const bool gate = options.parity_gate && (kv == DType::kF16 || kv == DType::kBF16 || kv == DType::kF32);
+  const bool gate = options.parity_gate && is_kv_dtype(options.kv_dtype);
   if (gate) {
     FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
     FERRUM_RETURN_IF_ERROR(bind_weights(file, spec).status());  // every tensor the sample takes is what it should be

@@ -2,10 +2,10 @@
 
 #include <string>
 
+#include "ops/kv_dtype.h"
+
 namespace ferrum {
 namespace {
-
-bool is_kv_dtype(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
 
 Status validate(const RunnerOptions& o) {
   const auto bad = [](const std::string& what) { return invalid_argument("runner: " + what); };
