@@ -23,9 +23,10 @@ ALLOWED = {
     "models": {"base", "tensor", "types", "ops", "io"},
     "kv": {"base", "types"},
     "sched": {"base", "types", "kv"},
+    "speculation": {"base", "types"},
     "runner": {"base", "tensor", "types", "ops", "models", "kv"},
     "engine": {"base", "config", "types", "tensor", "quant", "io", "text", "ops", "backend", "models", "kv", "sched",
-               "runner"},
+               "speculation", "runner"},
     "apps": {"base", "config", "types", "tensor", "text", "engine"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

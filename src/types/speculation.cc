@@ -1,0 +1,30 @@
+#include "types/speculation.h"
+
+#include <string>
+
+namespace ferrum {
+namespace {
+
+Status check(const char* name, int value, int low, int high) {
+  if (value >= low && value <= high) return Status::ok();
+  return invalid_argument(std::string(name) + " must be from " + std::to_string(low) + " to " + std::to_string(high) +
+                          ", got " + std::to_string(value));
+}
+
+}  // namespace
+
+const char* to_string(SpeculationMode mode) {
+  switch (mode) {
+    case SpeculationMode::kOff: return "off";
+    case SpeculationMode::kNgram: return "ngram";
+  }
+  return "";
+}
+
+Status validate(const SpeculationParams& p) {
+  FERRUM_RETURN_IF_ERROR(check("the speculation's max_draft", p.max_draft, 1, kMaxDraft));
+  FERRUM_RETURN_IF_ERROR(check("the speculation's ngram_min", p.ngram_min, 1, kMaxNgram));
+  return check("the speculation's ngram_max", p.ngram_max, p.ngram_min, kMaxNgram);
+}
+
+}  // namespace ferrum

@@ -1,0 +1,30 @@
+// How the tokens of a request are guessed ahead of the model. A guess changes the number of steps, never the tokens.
+#pragma once
+
+#include "base/status.h"
+
+namespace ferrum {
+
+enum class SpeculationMode {
+  kOff,
+  kNgram,  // what followed the last time that the text ended like this ("prompt lookup")
+};
+// "off", "ngram": the values of --speculation and of the API.
+const char* to_string(SpeculationMode mode);
+
+inline constexpr int kMaxDraft = 32;  // tokens guessed at once
+inline constexpr int kMaxNgram = 16;
+
+struct SpeculationParams {
+  SpeculationMode mode = SpeculationMode::kOff;
+  int max_draft = 8;  // 1 to kMaxDraft; how many of them are used follows from how many were right
+  int ngram_min = 2;  // tokens of context that must agree
+  int ngram_max = 5;  // tokens of context that are looked for first
+
+  bool on() const { return mode != SpeculationMode::kOff; }
+};
+
+// kInvalidArgument naming the parameter, the value and what is allowed.
+Status validate(const SpeculationParams& params);
+
+}  // namespace ferrum
