@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that includes point downwards only, that getenv stays in src/config, and that the CMake DEPS agree.
+"""Checks that includes point downwards only, that getenv stays in src/config, and that no two types share a name.
 
 The order is DESIGN.md's: a directory may include what its row names, and nothing else of ours. The linker enforces most of
 this; the script also catches headers that need no linking, and says it before a build.
@@ -59,11 +59,40 @@ def problems_in(path):
             yield f"{where}: getenv belongs to src/config"
 
 
+NAMESPACE = re.compile(r"^(?:inline )?namespace\s*([\w:]*)\s*{|^}  // namespace", re.MULTILINE)
+TYPE = re.compile(r"^(?:struct|class)\s+(?:alignas\(\w+\)\s+)?(\w+)(?:\s+final)?\s*(?:[{]|:[^:])", re.MULTILINE)
+
+
+def types_in(path):
+    """Qualified names of the types defined at namespace scope with external linkage."""
+    text = path.read_text()
+    marks = sorted([*NAMESPACE.finditer(text), *TYPE.finditer(text)], key=lambda match: match.start())
+    open_namespaces = []
+    for mark in marks:
+        if mark.re is TYPE:
+            if "" not in open_namespaces:  # the nameless namespace
+                yield "::".join([*open_namespaces, mark[1]])
+        elif mark[1] is None:
+            open_namespaces = open_namespaces[:-1]
+        else:
+            open_namespaces.append(mark[1])
+
+
+def shared_names(files):
+    """Two types of one name break the one-definition rule: the linker keeps the inline functions of either for both."""
+    first = {}
+    for path in files:
+        for name in types_in(path):
+            if "FERRUM_ISA_NAMESPACE" not in name and first.setdefault(name, path) != path:
+                yield f"{path.relative_to(ROOT)}: {name} is also defined in {first[name].relative_to(ROOT)}"
+
+
 def main():
     files = sorted(p for top in ("src", "apps") for p in (ROOT / top).rglob("*") if p.suffix in (".h", ".cc", ".cu", ".cuh"))
     found = [problem for path in files for problem in problems_in(path)]
     unknown = {p.name for p in (ROOT / "src").iterdir() if p.is_dir()} - set(ALLOWED)
     found += [f"src/{name}: not in the table of layers" for name in sorted(unknown)]
+    found += shared_names(files)
     for problem in found:
         print(problem, file=sys.stderr)
     print(f"layering: {len(files)} files, {len(found)} problems")

@@ -13,7 +13,7 @@ void decide_cpu(const ResolverInput& input, Recorder& record, RunConfig& config)
   Flag by{true, source, std::nullopt};
   if (input.settings.has("FERRUM_CPU_ISA")) by.key = "FERRUM_CPU_ISA";
   for (const CpuKernelChoice& choice : config.cpu_profile->kernels) {
-    std::vector<Candidate> candidates{{choice.dot, ""}};
+    std::vector<DecisionCandidate> candidates{{choice.dot, ""}};
     for (const std::string& level : choice.fallbacks) {
       const std::string dot(dot_variant(choice.weight_type, level));
       if (dot != candidates.back().value) candidates.push_back({dot, "slower; taken if the first proves wrong here"});
@@ -28,7 +28,7 @@ void decide_variant(Recorder& record, const char* selection, Variant variant, st
                     const std::array<std::pair<Variant, const char*>, n>& all) {
   Flag by{true, Source::kHardwareCapability, std::nullopt};
   if (key) by = {true, record.settings().source(*key), std::string(*key)};
-  std::vector<Candidate> candidates;
+  std::vector<DecisionCandidate> candidates;
   size_t selected = 0;
   for (const auto& [value, reason] : all) {
     if (value == variant) selected = candidates.size();

@@ -50,7 +50,7 @@ Status Recorder::first_broken(std::initializer_list<Rule> rules) const {
 }
 
 void Recorder::record(std::string_view selection, size_t selected, Source source, const std::optional<std::string>& key,
-                      std::vector<Candidate> candidates, std::vector<Effect> affects) {
+                      std::vector<DecisionCandidate> candidates, std::vector<Effect> affects) {
   Decision d;
   d.selection = selection;
   d.source = source;

@@ -26,7 +26,7 @@ using Flag = Chosen<bool>;
 using Count = Chosen<int64_t>;
 using Word = Chosen<std::string>;
 
-struct Candidate {
+struct DecisionCandidate {
   std::string value;
   std::string reason_against;  // said when another one was selected
 };
@@ -61,8 +61,8 @@ class Recorder {
 
   // Records one of the candidates, by index, as selected; the others are rejected for their reasons.
   template <typename T>
-  void select(std::string_view selection, size_t selected, const Chosen<T>& by, std::vector<Candidate> candidates,
-              std::vector<Effect> affects) {
+  void select(std::string_view selection, size_t selected, const Chosen<T>& by,
+              std::vector<DecisionCandidate> candidates, std::vector<Effect> affects) {
     record(selection, selected, by.source, by.key, std::move(candidates), std::move(affects));
   }
   // Records a value that has no alternatives worth naming.
@@ -76,7 +76,7 @@ class Recorder {
 
  private:
   void record(std::string_view selection, size_t selected, Source source, const std::optional<std::string>& key,
-              std::vector<Candidate> candidates, std::vector<Effect> affects);
+              std::vector<DecisionCandidate> candidates, std::vector<Effect> affects);
   std::string settings_at_fault(std::string_view key, std::initializer_list<std::string_view> others) const;
 
   const Settings& settings_;

@@ -131,7 +131,7 @@ class MachineResolver {
     if (!contains(in_.host->isa, by.value)) {
       return record_.refuse("FERRUM_CPU_ISA", "this machine or this build does not have it; the best is " + best);
     }
-    std::vector<Candidate> candidates;
+    std::vector<DecisionCandidate> candidates;
     size_t selected = 0;
     for (std::string_view level : cpu_isa_levels()) {
       if (level == by.value) selected = candidates.size();
@@ -167,7 +167,7 @@ class MachineResolver {
 
   void decide_kv() {
     const Word dtype = record_.word("FERRUM_KV_DTYPE", {"fp16", Source::kDefault, {}});
-    std::vector<Candidate> candidates;
+    std::vector<DecisionCandidate> candidates;
     size_t selected = 0;
     for (std::string_view choice : find_key("FERRUM_KV_DTYPE")->choices) {
       if (choice == dtype.value) selected = candidates.size();
@@ -226,7 +226,7 @@ class MachineResolver {
       if (limits[i].tokens == limits[least].tokens && limits[i].by.key && !limits[least].by.key) least = i;
     }
     config_.context_length = limits[least].tokens;
-    std::vector<Candidate> candidates;
+    std::vector<DecisionCandidate> candidates;
     size_t selected = 0;
     for (size_t i = 0; i < limits.size(); ++i) {
       if (i != least && limits[i].tokens == limits[least].tokens) continue;
