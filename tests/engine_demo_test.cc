@@ -103,6 +103,54 @@ TEST(EngineDemo, SixteenMixedRequestsGetWhatEachGetsAloneOnEveryInstructionSet) 
   }
 }
 
+// As above, every second request with speculation, and then all: the text must be the one without.
+TEST(EngineDemo, SpeculationChangesNoTokenOnAnyInstructionSet) {
+  for (const std::string& isa : isas()) {
+    SCOPED_TRACE(isa);
+    EngineOptions o;
+    o.isa = isa;
+    o.max_model_len = 128;
+    o.max_batched_tokens = 64;
+    const auto plain = load(o);
+    ASSERT_NE(plain, nullptr);
+    std::vector<Request> requests = mixed_requests(*plain->tokenizer());
+    const std::vector<Heard> expected = run(*plain, requests);
+    o.kv_blocks = 70;
+    o.block_size = 2;
+    const auto tight = load(o);
+    ASSERT_NE(tight, nullptr);
+    for (const size_t first : {1, 0}) {
+      for (size_t i = first; i < requests.size(); i += 2) requests[i].speculation = {SpeculationMode::kNgram, 6, 1, 4};
+      expect_same(run(*tight, requests), expected);
+    }
+    EXPECT_GT(tight->stats().accepted_tokens, 10u);
+    EXPECT_GT(tight->stats().preemptions, 0u);
+  }
+}
+
+TEST(EngineDemo, TextThatRepeatsItselfTakesLessThanHalfAStepPerToken) {
+  EngineOptions o;
+  o.max_model_len = 512;
+  const auto engine = load(o);
+  ASSERT_NE(engine, nullptr);
+  Request r;
+  std::string text;
+  for (int i = 0; i < 4; ++i) text += "user\nWhat is the sum of 10 and 10?\nassistant\n10 plus 10 is 20.\n";
+  r.prompt = *engine->tokenizer()->encode(text, {});
+  r.continues_text = true;
+  r.stop.max_tokens = 200;
+  r.stop.ignore_eos = true;
+  r.sampling.temperature = 0;
+  const Heard expected = run(*engine, {r}).front();
+  const uint64_t before = engine->stats().steps;
+  r.speculation = SpeculationParams{SpeculationMode::kNgram};
+  const Heard heard = run(*engine, {r}).front();
+  EXPECT_EQ(heard.tokens, expected.tokens);
+  const double steps_per_token = static_cast<double>(engine->stats().steps - before) / 200;
+  EXPECT_LT(steps_per_token, 0.5) << heard.text;
+  RecordProperty("steps_per_token", std::to_string(steps_per_token));
+}
+
 TEST(EngineDemo, GreedyTextIsEqualOnEveryInstructionSetAndTheReference) {
   std::vector<EngineOptions> devices(1);
   devices[0].backend = "reference";

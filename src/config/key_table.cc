@@ -186,6 +186,28 @@ std::vector<KeySpec> scheduler_keys() {
   };
 }
 
+std::vector<KeySpec> speculation_keys() {
+  return {
+      Row("FERRUM_SPECULATION", "--speculation", "speculation.mode",
+          "How tokens are guessed ahead of the model; changes how many steps an answer takes, never its tokens")
+          .choice({"off", "ngram"}, "off")
+          .affects({kPerformance}),
+      Row("FERRUM_SPECULATION_MAX_DRAFT", "--speculation-max-draft", "speculation.max_draft",
+          "Tokens guessed at once, at most; how many are follows from how many were right")
+          .integer(1, 32, "8")
+          .affects({kPerformance}),
+      Row("FERRUM_SPECULATION_NGRAM_MIN", "--speculation-ngram-min", "speculation.ngram_min",
+          "Last tokens that must have occurred before, for ngram to guess what followed them; default: 2, or the "
+          "maximum if that is less")
+          .integer(1, 16, "")
+          .affects({kPerformance}),
+      Row("FERRUM_SPECULATION_NGRAM_MAX", "--speculation-ngram-max", "speculation.ngram_max",
+          "Last tokens that ngram looks for first; default: 5, or the minimum if that is more")
+          .integer(1, 16, "")
+          .affects({kPerformance}),
+  };
+}
+
 std::vector<KeySpec> server_keys() {
   return {
       Row("FERRUM_HOST", "--host", "server.host", "Address to listen on")
@@ -420,8 +442,8 @@ std::vector<KeySpec> kernel_keys() {
 
 std::vector<KeySpec> make_key_table() {
   std::vector<KeySpec> table;
-  for (auto part :
-       {compute_keys, memory_keys, scheduler_keys, server_keys, cuda_keys, moe_keys, profile_keys, kernel_keys}) {
+  for (auto part : {compute_keys, memory_keys, scheduler_keys, speculation_keys, server_keys, cuda_keys, moe_keys,
+                    profile_keys, kernel_keys}) {
     for (KeySpec& key : part()) table.push_back(std::move(key));
   }
   return table;

@@ -41,6 +41,7 @@ constexpr Section kSections[] = {
     {"log", "Logging"},
     {"memory", "Memory"},
     {"scheduler", "Scheduling"},
+    {"speculation", "Speculation"},
     {"server", "Server (`ferrum serve`)"},
     {"cuda", "CUDA"},
     {"moe", "Mixture of experts"},

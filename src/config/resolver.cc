@@ -6,6 +6,7 @@
 #include "config/parse.h"
 #include "config/recorder.h"
 #include "config/resolver_machine.h"
+#include "config/speculation_decision.h"
 
 namespace ferrum {
 namespace {
@@ -35,6 +36,7 @@ class Resolver {
     decide_prefix_cache();
     FERRUM_RETURN_IF_ERROR(decide_admission());
     decide_sampling();
+    FERRUM_RETURN_IF_ERROR(decide_speculation(record_, config_));
     FERRUM_RETURN_IF_ERROR(decide_machine(in_, record_, config_));
     config_.decisions = record_.take();
     return std::move(config_);

@@ -63,6 +63,11 @@ struct RunConfig {
   AdmissionPolicy admission = AdmissionPolicy::kContinuous;
   int64_t admission_value = 0;  // the N of "until N active", or of the chunk
 
+  // Speculation, of requests that do not say.
+  std::string speculation = "off";
+  int64_t max_draft = 0;
+  int64_t ngram_min = 0, ngram_max = 0;
+
   std::vector<Decision> decisions;
   const Decision* find(std::string_view selection) const;  // nullptr if it was not made
 };

@@ -209,6 +209,25 @@ TEST(Resolver, AdmissionPolicyFollowsItsKey) {
   EXPECT_NE(zero.status().message().find("scheduler_admission_policy"), std::string::npos);
 }
 
+TEST(Resolver, SpeculationFollowsItsKeysAndABoundThatIsNotSetGivesWay) {
+  const RunConfig plain = resolve_m3({}, rtx4090()).value();
+  EXPECT_EQ(selected(plain, "speculation"), "off");
+  EXPECT_EQ(selected(plain, "speculation_max_draft"), "8");
+  EXPECT_EQ(selected(plain, "speculation_ngram"), "2..5");
+  const RunConfig on = resolve_m3({{"FERRUM_SPECULATION", "ngram"}}, rtx4090()).value();
+  EXPECT_EQ(selected(on, "speculation"), "ngram");
+  EXPECT_EQ(on.find("speculation")->source_key, "FERRUM_SPECULATION");
+  const auto sizes = [](const char* key, const char* value) {
+    return selected(resolve_m3({{key, value}}, rtx4090()).value(), "speculation_ngram");
+  };
+  EXPECT_EQ(sizes("FERRUM_SPECULATION_NGRAM_MIN", "9"), "9..9");
+  EXPECT_EQ(sizes("FERRUM_SPECULATION_NGRAM_MAX", "1"), "1..1");
+  const auto crossed =
+      resolve_m3({{"FERRUM_SPECULATION_NGRAM_MIN", "4"}, {"FERRUM_SPECULATION_NGRAM_MAX", "3"}}, rtx4090());
+  ASSERT_FALSE(crossed.is_ok());
+  EXPECT_NE(crossed.status().message().find("FERRUM_SPECULATION_NGRAM_MAX=3"), std::string::npos);
+}
+
 TEST(Resolver, PrefixCacheFollowsItsKey) {
   const RunConfig c = resolve_m3({{"FERRUM_PREFIX_CACHE", "1"}}, rtx4090()).value();
   EXPECT_EQ(selected(c, "prefix_cache_policy"), "prefix_cache_enabled");

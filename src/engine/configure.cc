@@ -33,6 +33,12 @@ EngineOptions engine_options(const RunConfig& c) {
     case AdmissionPolicy::kPrefillFirstUntilActive: o.prefill_first_until_active = narrow(c.admission_value); break;
     case AdmissionPolicy::kActiveDecodePrefillChunk: o.active_decode_prefill_chunk = narrow(c.admission_value); break;
   }
+  const std::optional<SpeculationMode> mode = speculation_mode(c.speculation);
+  FERRUM_CHECK(mode.has_value(), "a mode of speculation that the settings allow");
+  o.speculation.mode = *mode;
+  o.speculation.max_draft = narrow(c.max_draft);
+  o.speculation.ngram_min = narrow(c.ngram_min);
+  o.speculation.ngram_max = narrow(c.ngram_max);
   return o;
 }
 

@@ -54,6 +54,10 @@ TEST(Configure, TheEngineIsToldWhatIsDecided) {
                                  {"FERRUM_BLOCK_SIZE", "8"},
                                  {"FERRUM_KV_BLOCKS", "32"},
                                  {"FERRUM_KV_DTYPE", "bf16"},
+                                 {"FERRUM_SPECULATION", "ngram"},
+                                 {"FERRUM_SPECULATION_MAX_DRAFT", "11"},
+                                 {"FERRUM_SPECULATION_NGRAM_MIN", "3"},
+                                 {"FERRUM_SPECULATION_NGRAM_MAX", "7"},
                                  {"FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "5"}}),
                            RunKind::kServing);
   ASSERT_TRUE(c.is_ok()) << c.status().message();
@@ -69,6 +73,10 @@ TEST(Configure, TheEngineIsToldWhatIsDecided) {
   EXPECT_EQ(o.kv_blocks, 32);
   EXPECT_EQ(o.kv_dtype, DType::kBF16);
   EXPECT_EQ(o.active_decode_prefill_chunk, 5);
+  EXPECT_EQ(o.speculation.mode, SpeculationMode::kNgram);
+  EXPECT_EQ(o.speculation.max_draft, 11);
+  EXPECT_EQ(o.speculation.ngram_min, 3);
+  EXPECT_EQ(o.speculation.ngram_max, 7);
 
   // And the engine obeys.
   const auto engine = Engine::load(demo_model(), o);
@@ -90,6 +98,10 @@ TEST(Configure, NothingIsLeftOpen) {
     EXPECT_GE(o.max_model_len, 1);
     EXPECT_EQ(o.max_seqs == 1, kind == RunKind::kSingleUser);
     EXPECT_TRUE(c->run.cpu_profile.has_value());
+    EXPECT_TRUE(validate(o.speculation).is_ok());
+    EXPECT_EQ(o.speculation.max_draft, SpeculationParams().max_draft);  // the two places that say it agree
+    EXPECT_EQ(o.speculation.ngram_min, SpeculationParams().ngram_min);
+    EXPECT_EQ(o.speculation.ngram_max, SpeculationParams().ngram_max);
   }
 }
 

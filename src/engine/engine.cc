@@ -31,6 +31,7 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
+  FERRUM_RETURN_IF_ERROR(validate(o.speculation));
   FERRUM_RETURN_IF_ERROR(check_range("prefill_first_until_active", o.prefill_first_until_active, 0, 4096));
   if (!(o.kv_memory_fraction > 0 && o.kv_memory_fraction <= 1)) {
     return invalid_argument("kv_memory_fraction must be above 0 and at most 1, got " +
@@ -125,7 +126,7 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
-  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size};
+  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation};
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;

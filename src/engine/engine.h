@@ -20,6 +20,7 @@
 #include "types/model_spec.h"
 #include "types/progress.h"
 #include "types/sampling.h"
+#include "types/speculation.h"
 
 namespace ferrum {
 
@@ -40,6 +41,7 @@ struct EngineOptions {
   int active_decode_prefill_chunk = 0;
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
+  SpeculationParams speculation;  // of requests that do not say
 };
 
 struct Request {
@@ -49,13 +51,16 @@ struct Request {
   bool prompt_logprobs = false;  // with sampling.logprobs >= 0: also for the prompt's tokens (not the first)
   bool with_special = false;     // control tokens appear in the text
   bool continues_text = false;   // a raw completion: the space that begins its first word belongs to the text
+  std::optional<SpeculationParams> speculation;  // absent: the engine's
 };
 
 struct Usage {
   int prompt_tokens = 0;
   int completion_tokens = 0;  // sampled; an end token counts although no event carries it
   int cached_tokens = 0;
-  uint64_t seed = 0;  // of the sampling; the drawn one where the request had none
+  int drafted_tokens = 0;   // guesses that were verified
+  int accepted_tokens = 0;  // of completion_tokens: those that needed no step of their own, because of a right guess
+  uint64_t seed = 0;        // of the sampling; the drawn one where the request had none
   // Until the first step that read some of it; from there to the first token; from there to the end.
   double queued_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
@@ -79,8 +84,10 @@ struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0;
   uint64_t steps = 0, requests_finished = 0, preemptions = 0;
-  uint64_t prompt_tokens = 0;     // computed, after a preemption again
-  uint64_t generated_tokens = 0;  // sampled
+  uint64_t prompt_tokens = 0;                        // computed, after a preemption again
+  uint64_t generated_tokens = 0;                     // sampled
+  uint64_t drafts = 0;                               // rows that verified guesses
+  uint64_t drafted_tokens = 0, accepted_tokens = 0;  // as in Usage
 };
 
 struct MemoryPlan;  // engine/memory_plan.h

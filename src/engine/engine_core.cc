@@ -22,6 +22,7 @@ Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
   FERRUM_CHECK(sink != nullptr, "a request without an event sink");
   FERRUM_RETURN_IF_ERROR(check_request(request, options_.requests));
   const int length = final_length(request, options_.requests);
+  if (!request.speculation) request.speculation = options_.speculation;
   const RequestId id = ++last_id_;
   const NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
   auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length);
@@ -134,9 +135,16 @@ void EngineCore::run(Step& step) {
     const int prompt = step.rows[i]->prompt_tokens();
     stats_.prompt_tokens += static_cast<uint64_t>(std::clamp(prompt - row.begin, 0, row.count));
     stats_.generated_tokens += static_cast<uint64_t>(outcomes[i].new_tokens);
+    if (row.drafts == 0) continue;
+    ++stats_.drafts;
+    stats_.drafted_tokens += static_cast<uint64_t>(row.drafts);
+    stats_.accepted_tokens += static_cast<uint64_t>(std::max(0, outcomes[i].new_tokens - 1));
   }
   ++stats_.steps;
   scheduler_.commit(std::move(*step.plan), outcomes);
+  for (const Sequence* sequence : step.rows) {
+    if (!sequence->finished() && sequence->guesses() > 0) scheduler_.offer_drafts(sequence->id(), sequence->guesses());
+  }
 }
 
 void EngineCore::fail(Step& step, const Status& why) {

@@ -25,6 +25,7 @@ struct CoreOptions {
   RequestLimits requests;
   int num_blocks = 0;
   int block_size = 16;
+  SpeculationParams speculation;  // of requests that do not say
 };
 
 class EngineCore {

@@ -26,6 +26,7 @@ class Workload {
     r.stop.include_stop = pick(4) == 0;
     r.sampling = sampling();
     r.prompt_logprobs = r.sampling.logprobs >= 0 && pick(2) == 0;
+    if (pick(3) != 0) r.speculation = speculation();
     return r;
   }
 
@@ -66,17 +67,30 @@ class Workload {
     if (pick(3) == 0) p.logprobs = pick(4);
     return p;
   }
+  SpeculationParams speculation() {
+    SpeculationParams p;
+    p.mode = SpeculationMode::kNgram;
+    p.max_draft = 1 + pick(12);
+    p.ngram_min = 1 + pick(2);
+    p.ngram_max = p.ngram_min + pick(3);
+    return p;
+  }
   std::mt19937_64 rng_;
 };
 
-std::unique_ptr<EngineCore> make_core(const CoreOptions& o, std::chrono::microseconds delay = {}) {
+constexpr float kHabit = 6;  // of half of the workloads: their texts repeat themselves, so that guesses are right
+
+std::unique_ptr<EngineCore> make_core(const CoreOptions& o, float habit, std::chrono::microseconds delay = {}) {
   auto runner = std::make_unique<FakeRunner>(o.num_blocks, o.block_size);
   runner->delay = delay;
+  runner->habit = habit;
   return std::make_unique<EngineCore>(o, std::move(runner), std::make_shared<FakeTokenizer>());
 }
 
-Heard alone(const Request& request) {
-  const auto core = make_core(Workload::roomy());
+// Alone, and without speculation.
+Heard alone(Request request, float habit) {
+  const auto core = make_core(Workload::roomy(), habit);
+  request.speculation.reset();
   Heard heard;
   EXPECT_TRUE(core->submit(request, [&](Event e) { heard(std::move(e)); }).is_ok());
   while (*core->step()) {
@@ -110,10 +124,11 @@ void expect_same(const Heard& got, const Heard& expected) {
   ASSERT_TRUE(same(got.prompt_logprobs, expected.prompt_logprobs));
 }
 
-// One workload on one tight engine, step by step; returns the number of preemptions.
-uint64_t run_mixed(uint64_t seed) {
+// One workload on one tight engine, step by step.
+EngineStats run_mixed(uint64_t seed) {
   Workload w(seed);
-  const auto core = make_core(w.tight());
+  const float habit = seed % 2 == 0 ? 0 : kHabit;
+  const auto core = make_core(w.tight(), habit);
   const auto count = static_cast<size_t>(4 + w.pick(16));
   std::vector<Request> requests;
   std::vector<Heard> heard(count);
@@ -125,7 +140,7 @@ uint64_t run_mixed(uint64_t seed) {
       Heard& h = heard[ids.size()];
       const auto id = core->submit(requests[ids.size()], [&h](Event e) { h(std::move(e)); });
       EXPECT_TRUE(id.is_ok()) << id.status().message();
-      if (!id.is_ok()) return 0;
+      if (!id.is_ok()) return {};
       ids.push_back(*id);
     }
     if (!ids.empty() && w.pick(60) == 0) core->cancel(ids[static_cast<size_t>(w.pick(static_cast<int>(ids.size())))]);
@@ -134,16 +149,23 @@ uint64_t run_mixed(uint64_t seed) {
   }
   for (size_t i = 0; i < count; ++i) {
     SCOPED_TRACE(::testing::Message() << "workload " << seed << " request " << i);
-    expect_same(heard[i], alone(requests[i]));
+    expect_same(heard[i], alone(requests[i], habit));
   }
   EXPECT_EQ(core->stats().kv_blocks_used, 0);
-  return core->stats().preemptions;
+  return core->stats();
 }
 
 TEST(EngineMixed, EachRequestGetsTheTokensItGetsAloneIn1000RandomWorkloads) {
-  uint64_t preemptions = 0;
-  for (uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) preemptions += run_mixed(seed);
+  uint64_t preemptions = 0, accepted = 0, rejected = 0;
+  for (uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) {
+    const EngineStats stats = run_mixed(seed);
+    preemptions += stats.preemptions;
+    accepted += stats.accepted_tokens;
+    rejected += stats.drafted_tokens - stats.accepted_tokens;
+  }
   EXPECT_GT(preemptions, 1000u) << "the pools were never short";
+  EXPECT_GT(accepted, 10000u) << "no guess was right";
+  EXPECT_GT(rejected, 10000u) << "no guess was wrong";
 }
 
 // 32 client threads submit, cancel and look on while the engine runs: for the thread sanitizer, and for lost requests.
@@ -158,7 +180,7 @@ TEST(EngineMixed, SurvivesManyThreadsSubmittingAndCancelling) {
   std::mutex results_mutex;
   std::vector<std::pair<Request, Heard>> results;  // of those that ended by themselves
   {
-    const auto core = make_core(o, std::chrono::microseconds(50));  // so that calls fall into steps
+    const auto core = make_core(o, kHabit, std::chrono::microseconds(50));  // so that calls fall into steps
     core->start();
     const auto client = [&](int thread) {
       Workload w(static_cast<uint64_t>(1000 + thread));
@@ -194,7 +216,7 @@ TEST(EngineMixed, SurvivesManyThreadsSubmittingAndCancelling) {
   EXPECT_EQ(accepted + refused, kThreads * kRequests);
   EXPECT_EQ(static_cast<int>(results.size()), accepted);
   EXPECT_GT(accepted - cancelled, 10);
-  for (const auto& [request, heard] : results) expect_same(heard, alone(request));
+  for (const auto& [request, heard] : results) expect_same(heard, alone(request, kHabit));
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ class FakeTokenizer : public Tokenizer {
 
 // Logits are a hash of all tokens up to the position. The hash of a prefix is what this model keeps in its "KV cache",
 // at the slots and through the block tables of the batch: a wrong slot, table, length or a block in two hands gives
-// other tokens. Can be told to fail at a step, and to take time.
+// other tokens. Can be told to fail at a step, to take time, and to repeat itself.
 class FakeRunner : public StepRunner {
  public:
   FakeRunner(int num_blocks, int block_size)
@@ -55,6 +55,9 @@ class FakeRunner : public StepRunner {
 
   int fail_at_step = -1;
   std::chrono::microseconds delay{0};
+  float habit = 0;  // added to the logit of one token that the last one alone decides: text runs in circles
+
+  int steps() const { return steps_; }
 
   Result<ConstView> run(const Batch& batch) override {
     if (delay.count() > 0) std::this_thread::sleep_for(delay);
@@ -69,6 +72,7 @@ class FakeRunner : public StepRunner {
   struct Cell {
     uint64_t hash = 0;
     int poison = 0;  // tokens since the poison, if there was one
+    TokenId last = 0;
   };
 
   static uint64_t mix(uint64_t x) {
@@ -88,12 +92,15 @@ class FakeRunner : public StepRunner {
     const Cell before = b.positions[static_cast<size_t>(t)] == 0 ? Cell{} : cell(b, t, 1);
     Cell& now = memory_[static_cast<size_t>(b.slots[static_cast<size_t>(t)])];
     now.hash = mix(before.hash + static_cast<uint64_t>(token) * 0x9e3779b97f4a7c15u + 1);
+    now.last = token;
     now.poison = token == kFakePoison ? 1 : before.poison > 0 ? before.poison + 1 : 0;
   }
   void fill(const Cell& c, int row) {
+    const auto favourite = 3 + static_cast<int>(mix(static_cast<uint64_t>(c.last) + 1) % 30);
     for (int i = 0; i < kFakeVocab; ++i) {
       float& logit = logits_[static_cast<size_t>(row * kFakeVocab + i)];
       logit = static_cast<float>(mix(c.hash + static_cast<uint64_t>(i) + 7) % 1000) / 200.0f;
+      if (i == favourite) logit += habit;
       if (i == kFakePoison) logit = -std::numeric_limits<float>::infinity();
       if (c.poison > 10) logit = std::nanf("");
     }

@@ -35,6 +35,7 @@ Status check_prompt(const Request& request, const RequestLimits& limits) {
 Status check_request(const Request& request, const RequestLimits& limits) {
   FERRUM_RETURN_IF_ERROR(validate(request.sampling));
   FERRUM_RETURN_IF_ERROR(validate(request.stop));
+  if (request.speculation) FERRUM_RETURN_IF_ERROR(validate(*request.speculation));
   FERRUM_RETURN_IF_ERROR(check_prompt(request, limits));
   for (const auto& [token, bias] : request.sampling.logit_bias) {
     FERRUM_RETURN_IF_ERROR(check_token(token, limits.vocab_size, "logit_bias"));

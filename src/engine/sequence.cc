@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
+
+#include "base/check.h"
 
 namespace ferrum {
 namespace {
@@ -33,6 +36,7 @@ Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_pt
       final_length_(final_length),
       tokens_(std::move(request.prompt)),
       sampler_(sampling_, sampling_.seed ? *sampling_.seed : random_seed()),
+      drafter_(request.speculation.value_or(SpeculationParams{})),
       stream_(tokenizer_, request.with_special, request.continues_text),
       matcher_(stop_.stop, stop_.include_stop),
       submitted_(Clock::now()) {}
@@ -52,13 +56,46 @@ RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScr
     finish(FinishReason::kLength);
     return {0, true};
   }
-  Result<Sampled> sampled = sampler_.sample({row_of(logits, row.logit_count - 1), tokens_}, scratch);
-  if (!sampled.is_ok()) {
-    finish(FinishReason::kError, std::move(sampled).status());
-    return {0, true};
+  const RowOutcome outcome = sample(row, logits, scratch);
+  if (outcome.finished) return outcome;
+  if (row.drafts > 0) drafter_.record(row.drafts, outcome.new_tokens - 1);
+  guess();
+  return outcome;
+}
+
+// The token at a position is always the model's own sample there. A guess decides only whether the logits of the next
+// position are at hand already: they are if it equals the sample.
+RowOutcome Sequence::sample(const PlannedRow& row, ConstView logits, SamplerScratch& scratch) {
+  const std::vector<TokenId> guesses = take_guesses();
+  FERRUM_CHECK(row.drafts <= static_cast<int>(guesses.size()), "a row with more guesses than were made");
+  drafted_tokens_ += row.drafts;
+  const int first = row.logit_count - 1 - row.drafts;
+  for (int i = 0;; ++i) {
+    Result<Sampled> sampled = sampler_.sample({row_of(logits, first + i), tokens_}, scratch);
+    if (!sampled.is_ok()) {
+      finish(FinishReason::kError, std::move(sampled).status());
+      return {i, true};
+    }
+    const TokenId token = sampled->token;
+    if (i > 0) ++accepted_tokens_;
+    accept(std::move(sampled).value());
+    const bool goes_on = i < row.drafts && token == guesses[static_cast<size_t>(i)] && !finished();
+    if (!goes_on) return {i + 1, finished()};
   }
-  accept(std::move(sampled).value());
-  return {1, finished()};
+}
+
+std::vector<TokenId> Sequence::take_guesses() {
+  const auto begin = tokens_.end() - std::exchange(guesses_, 0);
+  std::vector<TokenId> guesses(begin, tokens_.end());
+  tokens_.erase(begin, tokens_.end());
+  return guesses;
+}
+
+void Sequence::guess() {
+  const int room = final_length_ - static_cast<int>(tokens_.size()) - 1;  // the model adds one of its own
+  const std::span<const TokenId> draft = drafter_.draft(tokens_, room);
+  tokens_.insert(tokens_.end(), draft.begin(), draft.end());
+  guesses_ = static_cast<int>(draft.size());
 }
 
 // Logits at position p tell how likely the token at p + 1 was.
@@ -107,6 +144,8 @@ void Sequence::finish(FinishReason reason, Status error) {
   Usage& usage = event_.usage;
   usage.prompt_tokens = prompt_tokens_;
   usage.completion_tokens = completion_tokens_;
+  usage.drafted_tokens = drafted_tokens_;
+  usage.accepted_tokens = accepted_tokens_;
   usage.seed = sampler_.seed();
   usage.queued_seconds = seconds(submitted_, scheduled_ == never ? now : scheduled_);
   if (scheduled_ != never) usage.prefill_seconds = seconds(scheduled_, first_token_ == never ? now : first_token_);

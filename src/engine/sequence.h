@@ -11,6 +11,7 @@
 #include "engine/stop_matcher.h"
 #include "runner/sampler.h"
 #include "sched/scheduler.h"
+#include "speculation/drafter.h"
 #include "tensor/view.h"
 #include "text/tokenizer.h"
 
@@ -26,14 +27,17 @@ class Sequence {
 
   RequestId id() const { return id_; }
   const EventSink& sink() const { return sink_; }
-  std::span<const TokenId> tokens() const { return tokens_; }  // prompt, then generated
+  // Prompt, then generated, then the guesses at what follows, which a step may verify.
+  std::span<const TokenId> tokens() const { return tokens_; }
+  int guesses() const { return guesses_; }
   int prompt_tokens() const { return prompt_tokens_; }
   bool finished() const { return event_.finished; }
 
   // The sequence has a row in the step that begins now.
   void note_scheduled();
   // The step ran. logits: f32 [row.logit_count, vocab], those of the row's last positions. Scores prompt tokens,
-  // samples the next one where the row ends at the last known token, and decides whether that was the end.
+  // samples the next ones where the row reaches the last known token, decides whether that was the end, and if not,
+  // guesses on.
   RowOutcome consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
   // Ends it for a reason from outside.
   void finish(FinishReason reason, Status error = {});
@@ -43,9 +47,11 @@ class Sequence {
 
  private:
   Status score_prompt(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  RowOutcome sample(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  std::vector<TokenId> take_guesses();
+  void guess();
   void accept(Sampled sampled);
   bool is_stop_token(TokenId token) const;
-  int generated() const { return static_cast<int>(tokens_.size()) - prompt_tokens_; }
 
   const RequestId id_;
   const SamplingParams sampling_;
@@ -57,13 +63,16 @@ class Sequence {
   const int final_length_;
 
   std::vector<TokenId> tokens_;
+  int guesses_ = 0;  // at the end of tokens_
   Sampler sampler_;
+  Drafter drafter_;
   TextStream stream_;
   StopMatcher matcher_;
   std::vector<PositionLogprobs> prompt_logprobs_;  // until the first event takes them
   Event event_;
   bool has_event_ = false;
   int completion_tokens_ = 0;                              // sampled, an end token included
+  int drafted_tokens_ = 0, accepted_tokens_ = 0;           // guesses that steps verified; tokens gained by them
   Clock::time_point submitted_, scheduled_, first_token_;  // epoch = not yet
 };
 

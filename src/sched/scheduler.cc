@@ -46,6 +46,11 @@ Status Scheduler::submit(const NewSequence& n) {
   return Status::ok();
 }
 
+void Scheduler::offer_drafts(SeqId seq, int drafts) {
+  FERRUM_CHECK(!in_step_ && drafts >= 0, "offer_drafts() during a step");
+  if (Sequence* s = find_running(seq)) s->drafts = drafts;
+}
+
 std::optional<StepPlan> Scheduler::plan() {
   FERRUM_CHECK(!in_step_, "plan() during a step");
   Draft draft;
@@ -67,6 +72,7 @@ std::optional<StepPlan> Scheduler::plan() {
     plan_prompts(draft);
     admit(draft);
   }
+  grant_drafts(draft);
   if (draft.plan.rows.empty()) {
     FERRUM_CHECK(running_.empty() && waiting_.empty(), "sequences, but no row for any of them");
     return std::nullopt;
@@ -117,6 +123,25 @@ void Scheduler::admit(Draft& draft) {
     running_.push_back(waiting_.front());
     waiting_.pop_front();
     add_row(draft, running_.size() - 1, count);
+  }
+}
+
+// Guesses take what is left, so they cost nobody a row, a place or a block.
+void Scheduler::grant_drafts(Draft& draft) {
+  for (PlannedRow& row : draft.plan.rows) {
+    if (draft.tokens_left == 0 || draft.scores_left == 0) return;
+    const Sequence& s = *find_running(row.seq);
+    if (s.drafts == 0 || s.pending() != 1) continue;
+    // The last token that is generated is never fed back.
+    const int useful = std::min(s.drafts, s.max_tokens - s.total - 1);
+    const int64_t held = kv_.blocks_for(s.computed + 1);
+    const int64_t room = (held + draft.free_blocks) * kv_.block_size() - (s.computed + 1);
+    row.drafts = static_cast<int>(std::min<int64_t>({useful, draft.tokens_left, draft.scores_left, room}));
+    row.count += row.drafts;
+    row.logit_count += row.drafts;
+    draft.tokens_left -= row.drafts;
+    draft.scores_left -= row.drafts;
+    draft.free_blocks -= kv_.blocks_for(s.computed + row.count) - static_cast<int>(held);
   }
 }
 
@@ -197,10 +222,17 @@ void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
       remove(row.seq);
       continue;
     }
-    FERRUM_CHECK(outcome.new_tokens == (row.samples ? 1 : 0), "a row that samples adds a token, or it finishes");
+    FERRUM_CHECK(
+        row.samples ? 1 <= outcome.new_tokens && outcome.new_tokens <= 1 + row.drafts : outcome.new_tokens == 0,
+        "a row that samples adds a token and at most its drafts, or it finishes");
     Sequence* s = find_running(row.seq);
     FERRUM_CHECK(s != nullptr, "commit() of a sequence that does not run");
     s->computed = row.begin + row.count;
+    if (row.drafts > 0) {  // what was wrong, and all behind it, was computed in vain
+      s->computed -= row.drafts - (outcome.new_tokens - 1);
+      kv_.truncate(s->id, s->computed);
+    }
+    s->drafts = 0;
     s->logits_from = std::max(s->logits_from, s->computed);
     s->total += outcome.new_tokens;
     FERRUM_CHECK(s->total <= s->max_tokens, "a sequence grew beyond its limit");

@@ -41,13 +41,15 @@ struct NewSequence {
   bool score_prompt = false;  // logits are wanted at every prompt position
 };
 
-// Tokens [begin, begin + count) of a sequence; the last logit_count of them want logits.
+// Tokens [begin, begin + count) of a sequence; the last logit_count of them want logits. The last `drafts` are guesses
+// that follow the last known token (docs/speculation.md).
 struct PlannedRow {
   SeqId seq = 0;
   int begin = 0;
   int count = 0;
   int logit_count = 0;
-  bool samples = false;  // the row ends at the sequence's last known token: its last logits give the next one
+  bool samples = false;  // the row reaches the sequence's last known token: its logits there give the next one
+  int drafts = 0;
 };
 
 struct StepPlan {
@@ -60,7 +62,7 @@ struct StepPlan {
 
 // What became of a row that samples; rows that do not must have the default.
 struct RowOutcome {
-  int new_tokens = 0;     // 1, or 0 where it finished without one
+  int new_tokens = 0;     // 1 and one more for each draft that was right, in order; fewer where it finished
   bool finished = false;  // the sequence leaves the engine
 };
 
@@ -71,6 +73,10 @@ class Scheduler {
 
   // kInvalidArgument if the sequence can never fit the pool, kCapacity if the queue is full. Ids are never reused.
   Status submit(const NewSequence& sequence);
+  // The next row in which a running sequence decodes may carry up to `drafts` guesses, as far as a step has tokens,
+  // logits and free blocks left when everybody has a row. Ignored for a sequence that does not run; holds until the
+  // sequence's next commit. Not during a step.
+  void offer_drafts(SeqId seq, int drafts);
   // The next step; nullopt when there is no sequence at all.
   std::optional<StepPlan> plan();
   // The step ran. outcomes: one per row.
@@ -94,6 +100,7 @@ class Scheduler {
     int max_tokens = 0;
     int computed = 0;     // tokens in the KV cache
     int logits_from = 0;  // first position whose logits nobody has seen yet
+    int drafts = 0;       // on offer
     int pending() const { return total - computed; }
   };
   struct Draft;  // a plan in the making
@@ -101,6 +108,7 @@ class Scheduler {
   void plan_decodes(Draft& draft);
   void plan_prompts(Draft& draft);
   void admit(Draft& draft);
+  void grant_drafts(Draft& draft);
   bool add_row(Draft& draft, size_t index, int count);
   int chunk_limit(const Draft& draft, const Sequence& s) const;
   bool make_room(Draft& draft, size_t index, int blocks);

@@ -186,6 +186,58 @@ TEST(Scheduler, RollbackLeavesTheStateBeforeTheStep) {
   EXPECT_EQ(again->rows[0].count, row.count);
 }
 
+// Two sequences that decode, with drafts on offer; returns the drafts that a step grants them.
+std::vector<int> granted(SchedulerLimits policy, int blocks, std::pair<int, int> offers, int max_tokens = 50) {
+  BlockAllocator kv(blocks, 4);
+  Scheduler scheduler(policy, kv);
+  EXPECT_TRUE(scheduler.submit({1, 2, max_tokens}).is_ok() && scheduler.submit({2, 2, max_tokens}).is_ok());
+  run(scheduler, *scheduler.plan());
+  scheduler.offer_drafts(1, offers.first);
+  scheduler.offer_drafts(2, offers.second);
+  scheduler.offer_drafts(99, 5);  // unknown
+  const auto plan = scheduler.plan();
+  std::vector<int> drafts;
+  for (const PlannedRow& r : plan->rows) {
+    EXPECT_EQ(r.count, 1 + r.drafts);
+    EXPECT_EQ(r.logit_count, 1 + r.drafts);
+    EXPECT_TRUE(r.samples);
+    drafts.push_back(r.drafts);
+  }
+  EXPECT_EQ(plan->preempted, std::vector<SeqId>{});
+  return drafts;
+}
+
+TEST(Scheduler, GrantsDraftsOutOfWhatIsLeft) {
+  const SchedulerLimits plenty = limits(2, 64);  // 8 logits besides those of the rows
+  EXPECT_EQ(granted(plenty, 40, {3, 4}), (std::vector<int>{3, 4}));
+  EXPECT_EQ(granted(plenty, 40, {0, 4}), (std::vector<int>{0, 4}));
+  EXPECT_EQ(granted(plenty, 40, {6, 6}), (std::vector<int>{6, 2})) << "logits";
+  EXPECT_EQ(granted(limits(2, 7), 40, {4, 4}), (std::vector<int>{4, 1})) << "tokens of the step";
+  EXPECT_EQ(granted(plenty, 13, {4, 4}, 5), (std::vector<int>{1, 1})) << "the sequence's own length";
+  // Each holds one block of 4 with 3 tokens in it; the pool has one more, and nobody loses a block for a guess.
+  EXPECT_EQ(granted(plenty, 3, {8, 3}, 12), (std::vector<int>{5, 1})) << "free blocks";
+}
+
+TEST(Scheduler, TakesBackWhatWasGuessedWrong) {
+  BlockAllocator kv(40, 4);
+  Scheduler scheduler(limits(2, 64), kv);
+  ASSERT_TRUE(scheduler.submit({1, 3, 50}).is_ok());
+  run(scheduler, *scheduler.plan());
+  scheduler.offer_drafts(1, 6);
+  auto plan = scheduler.plan();  // positions 3 to 9
+  ASSERT_EQ(plan->rows[0].drafts, 6);
+  EXPECT_EQ(kv.length(1), 10);
+  const RowOutcome two_right{3, false};
+  scheduler.commit(std::move(*plan), {&two_right, 1});
+  EXPECT_EQ(kv.length(1), 6);
+  EXPECT_EQ(kv.used_blocks(), 2);
+  EXPECT_EQ(scheduler.violations(), std::vector<std::string>{});
+  plan = scheduler.plan();  // the offer was for one row
+  EXPECT_EQ(plan->rows[0].begin, 6);
+  EXPECT_EQ(plan->rows[0].count, 1);
+  run(scheduler, std::move(*plan));
+}
+
 TEST(BatchBuilder, PutsRowsOfDifferentLengthIntoFlatArrays) {
   BlockAllocator kv(8, 4);
   Scheduler scheduler(limits(2, 16), kv);
@@ -231,11 +283,13 @@ class Simulation {
     while ((arrivals > 0 || !live_.empty()) && !::testing::Test::HasFailure()) {
       while (arrivals > 0 && pick(3) == 0) submit(), --arrivals;
       if (!live_.empty() && pick(40) == 0) cancel();
+      offer();
       step();
     }
     EXPECT_EQ(kv_.used_blocks(), 0);
   }
   int preemptions() const { return preemptions_; }
+  int drafts() const { return drafts_; }
 
  private:
   struct Live {
@@ -243,6 +297,7 @@ class Simulation {
     bool score = false;
     int scored = 0;   // positions [0, scored) have had their logits seen
     int sampled = 0;  // tokens sampled
+    int offered = 0;  // drafts, at most
   };
 
   int pick(int n) { return static_cast<int>(rng_() % static_cast<uint64_t>(n)); }
@@ -262,6 +317,13 @@ class Simulation {
     const auto victim = std::next(live_.begin(), pick(static_cast<int>(live_.size())));
     scheduler_.remove(victim->first);
     live_.erase(victim);
+  }
+
+  void offer() {
+    for (auto& [id, s] : live_) {
+      if (s.sampled == 0 || pick(3) != 0) continue;
+      scheduler_.offer_drafts(id, s.offered = pick(9));
+    }
   }
 
   void step() {
@@ -291,14 +353,18 @@ class Simulation {
       const Live& s = live_.at(r.seq);
       ASSERT_EQ(r.begin, s.computed);
       ASSERT_GE(r.count, 1);
-      ASSERT_LE(r.begin + r.count, s.total);
-      ASSERT_EQ(r.samples, r.begin + r.count == s.total);
+      const int known = r.count - r.drafts;
+      ASSERT_LE(r.begin + known, s.total);
+      ASSERT_EQ(r.samples, r.begin + known == s.total);
+      ASSERT_LE(r.drafts, s.offered);
+      ASSERT_TRUE(r.drafts == 0 || (known == 1 && r.samples && s.total + r.drafts < s.max_tokens));
       // Logits of every position that nobody has seen, and of none that somebody has.
       ASSERT_EQ(r.logit_count, std::max(0, r.begin + r.count - std::max(s.scored, r.begin)));
       ASSERT_TRUE(!r.samples || r.logit_count >= 1);
       ASSERT_EQ(kv_.length(r.seq), r.begin + r.count);
       tokens += r.count;
       logits += r.logit_count;
+      drafts_ += r.drafts;
       const bool decode = s.total - s.computed == 1;
       decodes = decodes || (decode && s.sampled > 0);
       if (!decode) prompt_tokens += r.count;
@@ -317,14 +383,18 @@ class Simulation {
     std::vector<RowOutcome> outcomes;
     for (const PlannedRow& r : plan.rows) {
       Live& s = live_.at(r.seq);
-      s.computed = r.begin + r.count;
+      s.computed = r.begin + r.count - r.drafts;
+      s.offered = 0;
       s.scored = std::max(s.scored, s.computed);
       RowOutcome outcome;
       if (r.samples) {
-        outcome.finished = s.total + 1 >= s.max_tokens || pick(50) == 0;
-        outcome.new_tokens = outcome.finished ? pick(2) : 1;
+        const int gained = 1 + pick(r.drafts + 1);
+        outcome.finished = s.total + gained >= s.max_tokens || pick(50) == 0;
+        outcome.new_tokens = outcome.finished ? pick(gained + 1) : gained;
+        if (!outcome.finished) s.computed += outcome.new_tokens - 1;
         s.total += outcome.new_tokens;
         s.sampled += outcome.new_tokens;
+        s.scored = std::max(s.scored, s.computed);
       }
       if (outcome.finished) live_.erase(r.seq);
       outcomes.push_back(outcome);
@@ -339,19 +409,21 @@ class Simulation {
   Scheduler scheduler_;
   std::map<SeqId, Live> live_;  // by id, which is the order of arrival
   SeqId last_id_ = 0;
-  int preemptions_ = 0;
+  int preemptions_ = 0, drafts_ = 0;
 };
 
 // The oldest sequence has a row in every step, and a row is progress towards a bounded length: so every run ends.
 TEST(SchedulerSimulation, NobodyStarvesAndNothingIsLostOver5000RandomArrivalPatterns) {
-  int preemptions = 0;
+  int preemptions = 0, drafts = 0;
   for (uint64_t seed = 0; seed < 5000 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Simulation simulation(seed);
     simulation.run();
     preemptions += simulation.preemptions();
+    drafts += simulation.drafts();
   }
   EXPECT_GT(preemptions, 1000) << "the pools were never short";
+  EXPECT_GT(drafts, 10000) << "nothing was guessed";
 }
 
 }  // namespace

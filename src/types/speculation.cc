@@ -21,6 +21,13 @@ const char* to_string(SpeculationMode mode) {
   return "";
 }
 
+std::optional<SpeculationMode> speculation_mode(std::string_view name) {
+  for (const SpeculationMode mode : {SpeculationMode::kOff, SpeculationMode::kNgram}) {
+    if (name == to_string(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
 Status validate(const SpeculationParams& p) {
   FERRUM_RETURN_IF_ERROR(check("the speculation's max_draft", p.max_draft, 1, kMaxDraft));
   FERRUM_RETURN_IF_ERROR(check("the speculation's ngram_min", p.ngram_min, 1, kMaxNgram));

@@ -1,6 +1,9 @@
 // How the tokens of a request are guessed ahead of the model. A guess changes the number of steps, never the tokens.
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "base/status.h"
 
 namespace ferrum {
@@ -11,6 +14,7 @@ enum class SpeculationMode {
 };
 // "off", "ngram": the values of --speculation and of the API.
 const char* to_string(SpeculationMode mode);
+std::optional<SpeculationMode> speculation_mode(std::string_view name);
 
 inline constexpr int kMaxDraft = 32;  // tokens guessed at once
 inline constexpr int kMaxNgram = 16;
