@@ -71,7 +71,9 @@ std::string timing_line(const Usage& usage) {
                 usage.completion_tokens, usage.decode_seconds,
                 // The first token comes out of the prompt's last step.
                 per_second(usage.completion_tokens - 1, usage.decode_seconds));
-  return line;
+  if (usage.drafted_tokens == 0) return line;
+  return std::string(line) + ", " + std::to_string(usage.accepted_tokens) + " of " +
+         std::to_string(usage.drafted_tokens) + " guesses right";
 }
 
 }  // namespace ferrum

@@ -102,6 +102,8 @@ void add_usage(Usage& total, const Usage& usage) {
   total.prompt_tokens += usage.prompt_tokens;
   total.completion_tokens += usage.completion_tokens;
   total.cached_tokens += usage.cached_tokens;
+  total.drafted_tokens += usage.drafted_tokens;
+  total.accepted_tokens += usage.accepted_tokens;
   total.queued_seconds += usage.queued_seconds;
   total.prefill_seconds += usage.prefill_seconds;
   total.decode_seconds += usage.decode_seconds;

@@ -122,6 +122,21 @@ void read_sampling(FieldReader& fields, const ApiLimits& limits, SamplingParams&
   fields.errors().set(message.substr(0, message.find(' ')), message);
 }
 
+void read_speculation(FieldReader& fields, SpeculationWish& wish) {
+  const Json* value = fields.find("speculation");
+  if (value == nullptr) return;
+  FieldReader members(*value, "speculation", fields.errors());
+  if (const auto name = members.string("mode")) {
+    wish.mode = speculation_mode(*name);
+    if (!wish.mode) {
+      fields.errors().set("speculation.mode",
+                          "speculation.mode must be \"off\" or \"ngram\", not \"" + name->substr(0, 40) + "\"");
+    }
+  }
+  if (const auto draft = members.integer("max_draft", 1, kMaxDraft)) wish.max_draft = static_cast<int>(*draft);
+  members.refuse_unknown({});
+}
+
 void read_stream_options(FieldReader& fields, GenerationParams& params) {
   params.stream = fields.boolean("stream").value_or(false);
   const Json* value = fields.find("stream_options");
@@ -144,6 +159,7 @@ void read_common(FieldReader& fields, const ApiLimits& limits, GenerationParams&
   read_sampling(fields, limits, params.sampling);
   read_stop_strings(fields, limits, params.stop.stop);
   read_token_list(fields, "stop_token_ids", limits.max_stop_tokens, params.stop.stop_token_ids);
+  read_speculation(fields, params.speculation);
   params.stop.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   params.stop.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);
   params.with_special = !fields.boolean("skip_special_tokens").value_or(true);

@@ -4,6 +4,7 @@
 // parameters under the names that vLLM and llama.cpp gave them. docs/api.md lists every field.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "apps/server/api_error.h"
 #include "apps/server/json_reader.h"
 #include "types/sampling.h"
+#include "types/speculation.h"
 
 namespace ferrum {
 
@@ -30,11 +32,18 @@ struct ApiLimits {
   JsonLimits json;  // of the body, and of JSON inside its strings
 };
 
+// What a request says about speculation; what it leaves open is as the server is set.
+struct SpeculationWish {
+  std::optional<SpeculationMode> mode;
+  std::optional<int> max_draft;
+};
+
 // What both endpoints share.
 struct GenerationParams {
   std::string model;        // "" = absent
   SamplingParams sampling;  // ranges are checked
   StopParams stop;
+  SpeculationWish speculation;
   int n = 1;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage

@@ -55,7 +55,8 @@ TEST(ChatRequest, EveryFieldArrives) {
       "stream_options":{"include_usage":true},"stop":["a","b"],"stop_token_ids":[5],"ignore_eos":true,
       "include_stop_str_in_output":true,"skip_special_tokens":false,"logit_bias":{"12":-100,"3":2.5},"logprobs":true,
       "top_logprobs":4,"max_completion_tokens":9,"add_generation_prompt":false,
-      "chat_template_kwargs":{"enable_thinking":false},"reasoning_effort":"low")"));
+      "chat_template_kwargs":{"enable_thinking":false},"reasoning_effort":"low",
+      "speculation":{"mode":"ngram","max_draft":3})"));
   const SamplingParams& sampling = request.params.sampling;
   EXPECT_EQ(request.params.model, "m");
   EXPECT_EQ(sampling.temperature, 0.25f);
@@ -79,6 +80,8 @@ TEST(ChatRequest, EveryFieldArrives) {
   EXPECT_TRUE(request.params.stop.ignore_eos);
   EXPECT_TRUE(request.params.stop.include_stop);
   EXPECT_EQ(request.params.stop.max_tokens, 9);
+  EXPECT_EQ(request.params.speculation.mode, SpeculationMode::kNgram);
+  EXPECT_EQ(request.params.speculation.max_draft, 3);
   EXPECT_FALSE(request.add_generation_prompt);
   EXPECT_EQ(request.template_variables.dump(), R"({"enable_thinking":false,"reasoning_effort":"low"})");
 }
@@ -166,6 +169,12 @@ TEST(ChatRequest, WrongValuesAre400WithTheirParam) {
       {R"("stop_token_ids":[-1])", "stop_token_ids[0]"},
       {R"("stop_token_ids":[4294967296])", "stop_token_ids[0]"},
       {R"("ignore_eos":1)", "ignore_eos"},
+      {R"("speculation":"ngram")", "speculation"},
+      {R"("speculation":{"mode":"draft"})", "speculation.mode"},
+      {R"("speculation":{"mode":1})", "speculation.mode"},
+      {R"("speculation":{"max_draft":0})", "speculation.max_draft"},
+      {R"("speculation":{"max_draft":33})", "speculation.max_draft"},
+      {R"("speculation":{"mode":"off","ngram":2})", "speculation.ngram"},
       {R"("skip_special_tokens":"no")", "skip_special_tokens"},
       {R"("logit_bias":[])", "logit_bias"},
       {R"("logit_bias":{"x":1})", "logit_bias"},

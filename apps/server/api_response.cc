@@ -281,10 +281,15 @@ class CompletionFormat : public ResponseFormat {
 }  // namespace
 
 Json to_json(const UsageTotals& usage) {
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
+  Json json = {{"prompt_tokens", usage.prompt_tokens},
+               {"completion_tokens", usage.completion_tokens},
+               {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+               {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
+  if (usage.drafted_tokens > 0) {  // OpenAI's names; rejected ones are not billed here: they are in no other number
+    json["completion_tokens_details"] = {{"accepted_prediction_tokens", usage.accepted_tokens},
+                                         {"rejected_prediction_tokens", usage.drafted_tokens - usage.accepted_tokens}};
+  }
+  return json;
 }
 
 std::unique_ptr<ResponseFormat> make_chat_format(ResponseMeta meta, std::shared_ptr<const Tokenizer> tokenizer,

@@ -22,6 +22,7 @@ struct UsageTotals {
   int64_t prompt_tokens = 0;  // each prompt once, however many choices it has
   int64_t completion_tokens = 0;
   int64_t cached_tokens = 0;
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  // as in the engine's Usage
 };
 Json to_json(const UsageTotals& usage);
 

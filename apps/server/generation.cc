@@ -150,6 +150,8 @@ void Generation::account(const TaggedEvent& tagged) {
   --unfinished_;
   const Usage& usage = tagged.event.usage;
   usage_.completion_tokens += usage.completion_tokens;
+  usage_.drafted_tokens += usage.drafted_tokens;
+  usage_.accepted_tokens += usage.accepted_tokens;
   if (tagged.choice % static_cast<size_t>(spec_.n) != 0) return;
   usage_.prompt_tokens += usage.prompt_tokens;
   usage_.cached_tokens += usage.cached_tokens;

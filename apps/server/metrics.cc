@@ -113,6 +113,11 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
   single("vllm:generation_tokens", "counter", "Tokens generated.", static_cast<double>(stats.generated_tokens));
   single("vllm:num_preemptions", "counter", "Sequences that gave up their KV blocks to others.",
          static_cast<double>(stats.preemptions));
+  single("vllm:spec_decode_num_drafts", "counter", "Rows that verified guesses.", static_cast<double>(stats.drafts));
+  single("vllm:spec_decode_num_draft_tokens", "counter", "Guesses that were verified.",
+         static_cast<double>(stats.drafted_tokens));
+  single("vllm:spec_decode_num_accepted_tokens", "counter", "Tokens gained by right guesses.",
+         static_cast<double>(stats.accepted_tokens));
   single("ferrum:engine_steps", "counter", "Forward passes.", static_cast<double>(stats.steps));
 
   head(out, "vllm:cache_config_info", "gauge", "Shape of the KV cache, as labels.");

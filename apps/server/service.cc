@@ -53,6 +53,12 @@ std::optional<ApiError> check_token_ids(const std::vector<TokenId>& ids, int voc
   return std::nullopt;
 }
 
+SpeculationParams speculation_of(const SpeculationWish& wish, SpeculationParams server) {
+  server.mode = wish.mode.value_or(server.mode);
+  server.max_draft = wish.max_draft.value_or(server.max_draft);
+  return server;
+}
+
 std::optional<ApiError> check_vocabulary(const GenerationParams& params, int vocab) {
   for (const auto& [token, bias] : params.sampling.logit_bias) {
     if (token < vocab) continue;
@@ -279,6 +285,7 @@ Reply Service::generate(std::vector<Request> prompts, const GenerationParams& pa
     prompt.sampling = params.sampling;
     prompt.stop = params.stop;
     prompt.with_special = params.with_special;
+    prompt.speculation = speculation_of(params.speculation, engine_.options().speculation);
     for (int i = 0; i < params.n; ++i) {
       Request request = prompt;
       if (params.sampling.seed) request.sampling.seed = *params.sampling.seed + static_cast<uint64_t>(i);

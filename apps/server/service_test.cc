@@ -229,10 +229,28 @@ TEST_F(ServiceTest, ModelsHealthVersionPageAndMetrics) {
         "vllm:inter_token_latency_seconds_count{model_name=\"fake\"} 9\n",
         "vllm:e2e_request_latency_seconds_bucket{model_name=\"fake\",le=\"+Inf\"} 1\n",
         "vllm:request_success_total{model_name=\"fake\",finished_reason=\"stop\"} 1\n",
+        "vllm:spec_decode_num_drafts_total{model_name=\"fake\"} 0\n",
+        "vllm:spec_decode_num_draft_tokens_total{model_name=\"fake\"} 0\n",
+        "vllm:spec_decode_num_accepted_tokens_total{model_name=\"fake\"} 0\n",
         "vllm:kv_cache_usage_perc{model_name=\"fake\"} 0\n",
         "vllm:cache_config_info{model_name=\"fake\",block_size="}) {
     EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;
   }
+}
+
+TEST_F(ServiceTest, ARequestSaysOfSpeculationWhatItWantsToAndTheServerTheRest) {
+  chat();
+  chat(R"("speculation":{"mode":"ngram"})");
+  chat(R"("speculation":{"max_draft":3})");
+  const std::vector<Request> requests = engine_.submitted();
+  ASSERT_EQ(requests.size(), 3u);
+  const SpeculationParams server = engine_.options().speculation;
+  ASSERT_EQ(server.mode, SpeculationMode::kOff);
+  EXPECT_EQ(requests[0].speculation->mode, SpeculationMode::kOff);
+  EXPECT_EQ(requests[1].speculation->mode, SpeculationMode::kNgram);
+  EXPECT_EQ(requests[1].speculation->max_draft, server.max_draft);
+  EXPECT_EQ(requests[2].speculation->mode, SpeculationMode::kOff);
+  EXPECT_EQ(requests[2].speculation->max_draft, 3);
 }
 
 TEST_F(ServiceTest, WrongPathsAndMethods) {
