@@ -34,6 +34,19 @@ Event last_event(std::string text, std::vector<TokenId> tokens) {
   return event;
 }
 
+TEST(Usage, TellsOfGuessesOnlyWhereThereWereSome) {
+  UsageTotals usage;
+  usage.prompt_tokens = 4;
+  usage.completion_tokens = 10;
+  EXPECT_FALSE(to_json(usage).contains("completion_tokens_details"));
+  usage.drafted_tokens = 9;
+  usage.accepted_tokens = 6;
+  const Json json = to_json(usage);
+  EXPECT_EQ(json["completion_tokens_details"].dump(),
+            R"({"accepted_prediction_tokens":6,"rejected_prediction_tokens":3})");
+  EXPECT_EQ(json["total_tokens"], 14);
+}
+
 TEST(CompletionFormat, OffsetsFitTheTextWhenTheVocabularyAddsASpace) {
   CompletionFormatOptions options;
   options.prompts = {{"Once upon", {0, 1}}};
