@@ -5,11 +5,12 @@
 // memory/...       sums an array larger than the caches with plain vector loads: the bound for decoding
 // decode/TYPE/...  one token through matrices that together exceed the caches; bytes_per_second counts stored weights
 // prefill/TYPE/... T tokens through one matrix; items_per_second counts multiply-adds twice (operations)
-// attention/...    one decoded token against a context of C positions, F16 KV
+// attention/TYPE/HEADS/T/C/...  T tokens at the end of C positions; bytes_per_second counts the KV once, items as above
 // The last part of a name is instruction set and threads; FERRUM's choice "auto" is what users get.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
@@ -18,6 +19,7 @@
 
 #include "backend/registry.h"
 #include "base/thread_pool.h"
+#include "ops/kv_dtype.h"
 #include "types/batch.h"
 
 namespace ferrum {
@@ -92,15 +94,53 @@ void run_linear(benchmark::State& state, DType dtype, const std::string& isa, in
   state.SetItemsProcessed(calls * 2 * tokens * kWidth * kWidth);
 }
 
-// Llama-3-8B's heads: 32 query heads, 8 KV heads of 128.
-void run_attention(benchmark::State& state, const std::string& isa, int threads, int tokens, int context) {
-  constexpr int kHeads = 32, kKvHeads = 8, kHeadDim = 128, kBlock = 16;
+struct AttentionShape {
+  const char* name;
+  int heads, kv_heads, head_dim;
+};
+constexpr AttentionShape kLlama8B = {"32x8x128", 32, 8, 128};
+constexpr AttentionShape kQwen06B = {"16x8x128", 16, 8, 128};
+constexpr AttentionShape kLlama1B = {"32x8x64", 32, 8, 64};
+
+// Layers enough to exceed the caches while decoding; each call takes the next one, as a model does.
+struct AttentionCache {
+  AttentionCache(const AttentionShape& s, DType dtype, int tokens, int64_t blocks) {
+    const int64_t elements = blocks * s.kv_heads * kBlock * s.head_dim;
+    layer_bytes = 2 * static_cast<size_t>(blocks * s.kv_heads * kBlock * kv_row_bytes(dtype, s.head_dim));
+    const size_t count = tokens == 1 ? std::max<size_t>(1, kBeyondCaches / layer_bytes) : 1;
+    for (size_t i = 0; i < count; ++i) {
+      k.push_back(random_weights(bytes_of(dtype, elements)));
+      v.push_back(random_weights(bytes_of(dtype, elements)));
+      KvLayer layer{View(k[i].data(), dtype, {blocks, s.kv_heads, kBlock, s.head_dim}),
+                    View(v[i].data(), dtype, {blocks, s.kv_heads, kBlock, s.head_dim})};
+      if (has_kv_scales(dtype)) {
+        for (View* view : {&layer.k_scale, &layer.v_scale}) {
+          scales.emplace_back(static_cast<size_t>(blocks * s.kv_heads * kBlock), 0.01f);
+          *view = View(scales.back().data(), DType::kF32, {blocks, s.kv_heads, kBlock});
+        }
+      }
+      layers.push_back(layer);
+    }
+  }
+  static constexpr int kBlock = 16;
+  size_t layer_bytes = 0;
+  std::vector<Buffer> k, v;
+  std::deque<std::vector<float>> scales;
+  std::vector<KvLayer> layers;
+};
+
+struct AttentionRun {
+  AttentionShape shape;
+  DType dtype;
+  int tokens, context;
+};
+
+void run_attention(benchmark::State& state, const std::string& isa, int threads, const AttentionRun& run) {
+  const auto& [shape, dtype, tokens, context] = run;
+  constexpr int kBlock = AttentionCache::kBlock;
   const auto backend = make(isa, threads);
   const int blocks = (context + kBlock - 1) / kBlock;
-  const size_t cache_bytes = static_cast<size_t>(blocks) * kKvHeads * kBlock * kHeadDim * 2;
-  Buffer k = random_weights(cache_bytes), v = random_weights(cache_bytes);
-  KvLayer kv{View(k.data(), DType::kF16, {blocks, kKvHeads, kBlock, kHeadDim}),
-             View(v.data(), DType::kF16, {blocks, kKvHeads, kBlock, kHeadDim})};
+  const AttentionCache cache(shape, dtype, tokens, blocks);
   Batch batch;
   batch.rows.push_back(
       {.seq = 0, .q_begin = 0, .q_len = tokens, .kv_len = context, .logit_begin = 0, .logit_count = 0});
@@ -116,19 +156,21 @@ void run_attention(benchmark::State& state, const std::string& isa, int threads,
   const DeviceBatch device = backend->upload(batch).value();
   AttentionPlan plan;
   plan.batch = &device;
-  plan.num_heads = kHeads;
-  plan.num_kv_heads = kKvHeads;
-  plan.head_dim = kHeadDim;
+  plan.num_heads = shape.heads;
+  plan.num_kv_heads = shape.kv_heads;
+  plan.head_dim = shape.head_dim;
   plan.scale = 0.088f;
-  std::vector<float> q(static_cast<size_t>(tokens) * kHeads * kHeadDim, 0.1f), out(q.size());
-  const int64_t width = int64_t{kHeads} * kHeadDim;
+  const int64_t width = int64_t{shape.heads} * shape.head_dim;
+  std::vector<float> q(static_cast<size_t>(tokens * width), 0.1f), out(q.size());
+  size_t layer = 0;
   for (auto _ : state) {
-    backend->ops().attention(plan, ConstView(q.data(), DType::kF32, {tokens, width}), kv,
+    backend->ops().attention(plan, ConstView(q.data(), DType::kF32, {tokens, width}), cache.layers[layer],
                              View(out.data(), DType::kF32, {tokens, width}));
     benchmark::DoNotOptimize(out.data());
+    layer = (layer + 1) % cache.layers.size();
   }
   const int64_t visible = int64_t{tokens} * context - int64_t{tokens} * (tokens - 1) / 2;
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(2 * cache_bytes));
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(cache.layer_bytes));
   state.SetItemsProcessed(state.iterations() * visible * 4 * width);
 }
 
@@ -158,10 +200,16 @@ void register_all() {
         }
       }
     }
-    add("attention/1/4096/" + isa + "/" + std::to_string(cores),
-        [=](benchmark::State& s) { run_attention(s, isa, cores, 1, 4096); });
-    add("attention/128/512/" + isa + "/" + std::to_string(cores),
-        [=](benchmark::State& s) { run_attention(s, isa, cores, 128, 512); });
+    for (const DType dtype : {DType::kF16, DType::kI8}) {
+      for (const AttentionShape& shape : {kLlama8B, kQwen06B, kLlama1B}) {
+        for (const auto& [tokens, context] : {std::pair{1, 4096}, {1, 16384}, {512, 512}}) {
+          const AttentionRun run{shape, dtype, tokens, context};
+          add("attention/" + std::string(to_string(dtype)) + "/" + shape.name + "/" + std::to_string(tokens) + "/" +
+                  std::to_string(context) + "/" + isa + "/" + std::to_string(cores),
+              [=](benchmark::State& s) { run_attention(s, isa, cores, run); });
+        }
+      }
+    }
   }
 }
 

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "backend/kv_layout.h"
 #include "backend/test_support.h"
+#include "ops/kv_dtype.h"
 
 namespace ferrum {
 namespace {
@@ -45,6 +47,11 @@ struct Paged {
         free.pop_back();
       }
     }
+    std::uniform_real_distribution<float> scale(0.005f, 0.03f);
+    for (auto* scales : {&k_scale, &v_scale}) {
+      scales->resize(static_cast<size_t>(has_kv_scales(s.dtype) ? k.rows : 0));
+      for (float& x : *scales) x = scale(random);
+    }
   }
   static int64_t blocks_for(const Shape& s, const std::vector<int>& lengths) {
     int64_t blocks = 3;
@@ -52,20 +59,65 @@ struct Paged {
     return blocks;
   }
   static Stored cache(Random& random, const Shape& s, const std::vector<int>& lengths) {
-    return random_stored(random, s.dtype, blocks_for(s, lengths) * s.kv_heads * s.block_size, s.head_dim);
+    Stored m = random_stored(random, s.dtype, blocks_for(s, lengths) * s.kv_heads * s.block_size, s.head_dim);
+    if (s.dtype == DType::kI8) {
+      for (std::byte& b : m.bytes) b = static_cast<std::byte>(static_cast<int>(random() % 255) - 127);
+    }
+    return m;
   }
   KvLayer layer() {
     const int64_t blocks = k.rows / (shape.kv_heads * shape.block_size);
-    return {View(k.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim}),
-            View(v.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim})};
+    KvLayer kv{View(k.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim}),
+               View(v.bytes.data(), shape.dtype, {blocks, shape.kv_heads, shape.block_size, shape.head_dim})};
+    if (has_kv_scales(shape.dtype)) {
+      kv.k_scale = View(k_scale.data(), DType::kF32, {blocks, shape.kv_heads, shape.block_size});
+      kv.v_scale = View(v_scale.data(), DType::kF32, {blocks, shape.kv_heads, shape.block_size});
+    }
+    return kv;
   }
-  std::vector<float> at(const Stored& m, size_t sequence, int64_t position, int64_t kv_head) const {
-    const int64_t block = tables[sequence][static_cast<size_t>(position / shape.block_size)];
-    return m.values((block * shape.kv_heads + kv_head) * shape.block_size + position % shape.block_size);
+  int64_t slot(size_t sequence, int64_t position) const {
+    return int64_t{tables[sequence][static_cast<size_t>(position / shape.block_size)]} * shape.block_size +
+           position % shape.block_size;
+  }
+  std::vector<float> read(const Stored& m, KvPlace place, const std::vector<float>& scales, int64_t scale_index) const {
+    std::vector<float> x(static_cast<size_t>(shape.head_dim));
+    for (size_t d = 0; d < x.size(); ++d) {
+      const int64_t at = place.first + static_cast<int64_t>(d) * place.step;
+      dequantize_row(m.dtype, m.bytes.data() + bytes_of(m.dtype, at), &x[d], 1);
+      if (!scales.empty()) x[d] *= scales[static_cast<size_t>(scale_index)];
+    }
+    return x;
+  }
+  int64_t row(int64_t slot, int64_t head) const {
+    return (slot / shape.block_size * shape.kv_heads + head) * shape.block_size + slot % shape.block_size;
+  }
+  std::vector<float> k_at(size_t sequence, int64_t position, int64_t head) {
+    const int64_t at = slot(sequence, position);
+    return read(k, k_place(layer().k, at, head), k_scale, row(at, head));
+  }
+  std::vector<float> v_at(size_t sequence, int64_t position, int64_t head) {
+    const int64_t at = slot(sequence, position);
+    return read(v, v_place(layer().v, at, head), v_scale, row(at, head));
+  }
+  // NaN in all of K and V of a position.
+  void poison(int64_t position) {
+    for (int64_t h = 0; h < shape.kv_heads; ++h) {
+      const int64_t at = slot(0, position);
+      for (const auto& [bytes, place] : {std::pair{k.bytes.data(), k_place(layer().k, at, h)},
+                                         std::pair{v.bytes.data(), v_place(layer().v, at, h)}}) {
+        for (int64_t d = 0; d < shape.head_dim; ++d) {
+          std::memset(bytes + bytes_of(shape.dtype, place.first + d * place.step), 0xff, bytes_of(shape.dtype, 1));
+        }
+      }
+      if (has_kv_scales(shape.dtype)) {
+        k_scale[static_cast<size_t>(row(at, h))] = v_scale[static_cast<size_t>(row(at, h))] = NAN;
+      }
+    }
   }
 
   Shape shape;
   Stored k, v;
+  std::vector<float> k_scale, v_scale;
   std::vector<std::vector<int32_t>> tables;
 };
 
@@ -122,30 +174,30 @@ std::vector<float> attend(Backend& backend, Paged& paged, const std::vector<Toke
 
 // How far one head's output may be from the reference.
 //
-// A score is a dot product of D products: D / 16 + 1 additions in a lane, 4 between lanes, a multiplication, and the
-// scale: off by at most e = gamma(D / 16 + 7) * scale * max_j sum |q k_j|. A weight exp(s - m) is then off by a factor
-// exp(2 e), by the rounding of s - m (u times the range R of the scores), and by 4 u of exp itself; being rescaled in
-// up to N = positions / 16 + 2 tiles adds N times (4 u + u, for the multiplication) and roundings of differences of
-// maxima that sum to at most u R. Numerator and denominator both carry this; summing P positions in N tiles adds at
-// most gamma(P + N) to the first and gamma(6 N) to the second, the division two roundings and the reference's result
-// one. All of it is relative to sum w_j |v_j|, which is at most max |v|.
-double tolerance(const Paged& paged, Token token, const float* q, int64_t kv_head, double scale) {
+// A score is a chain of D fused multiply-adds and at most two scales: off by at most e = gamma(D + 2) * scale *
+// max_j sum |q k_j|. A weight exp(s - m) is then off by a factor exp(2 e), by the rounding of s - m (u times the range
+// R of the scores), by 4 u of exp itself and u of a scale; each of C chunks that are merged multiplies once more with
+// an exponential of a difference of maxima: R u + 5 u. Numerator and denominator both carry this. A chain of up to 512
+// values rounds 512 times, the weights' sum in lanes 512 / 16 + 4 times, a merge twice; the division takes two
+// roundings and the reference's result one. All of it is relative to sum w_j |v_j|, which is at most max |v|.
+double tolerance(Paged& paged, Token token, const float* q, int64_t kv_head, double scale) {
   const int window = paged.shape.window;
   const int64_t first = window > 0 ? std::max(0, token.position - window + 1) : 0;
-  const double positions = static_cast<double>(token.position - first + 1), tiles = positions / 16 + 2;
+  const auto positions = static_cast<double>(std::min<int64_t>(512, token.position - first + 1));
+  const double merges = static_cast<double>(token.position / 512 - first / 512 + 1);
   double largest_dot = 0, largest_v = 0;
   for (int64_t p = first; p <= token.position; ++p) {
     double dot = 0;
-    for (size_t d = 0; const float k : paged.at(paged.k, token.sequence, p, kv_head)) dot += std::abs(q[d++] * k);
+    for (size_t d = 0; const float k : paged.k_at(token.sequence, p, kv_head)) dot += std::abs(q[d++] * k);
     largest_dot = std::max(largest_dot, scale * dot);
-    for (const float v : paged.at(paged.v, token.sequence, p, kv_head)) {
+    for (const float v : paged.v_at(token.sequence, p, kv_head)) {
       largest_v = std::max(largest_v, static_cast<double>(std::abs(v)));
     }
   }
   const double u = 0x1p-24, range = 2 * largest_dot;
-  const double weight =
-      2 * gamma(paged.shape.head_dim / 16.0 + 7) * largest_dot + 2 * u * range + 4 * u + tiles * 5 * u;
-  return (std::expm1(2 * weight) + gamma(positions + tiles) + gamma(6 * tiles) + 3 * u) * largest_v;
+  const double weight = 2 * gamma(paged.shape.head_dim + 2) * largest_dot + (1 + merges) * (u * range + 5 * u);
+  return (std::expm1(2 * weight) + gamma(positions + 2 * merges) + gamma(positions / 16 + 4 + 2 * merges) + 3 * u) *
+         largest_v;
 }
 
 class Attention : public ::testing::TestWithParam<Shape> {};
@@ -153,7 +205,7 @@ class Attention : public ::testing::TestWithParam<Shape> {};
 TEST_P(Attention, StaysWithinTheDerivedBoundOfTheReference) {
   Random random(1);
   const Shape shape = GetParam();
-  const std::vector<int> lengths = {1, 75, 16, 33};
+  const std::vector<int> lengths = {1, 75, 16, 33, 1040};
   Paged paged(random, shape, lengths);
   const float scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
   // A mixed batch: a prompt chunk, decoded tokens, a first token.
@@ -162,6 +214,7 @@ TEST_P(Attention, StaysWithinTheDerivedBoundOfTheReference) {
   tokens.push_back({3, 32});
   tokens.push_back({0, 0});
   for (int p = 0; p < 16; ++p) tokens.push_back({2, p});
+  for (int p = 1021; p < 1027; ++p) tokens.push_back({4, p});  // on both sides of a chunk's border
   Matrix q = Matrix::random(random, static_cast<int64_t>(tokens.size()), shape.heads * shape.head_dim, 24);
   const std::vector<float> expected = attend(*make_reference(), paged, tokens, q.view(), scale);
   std::vector<float> baseline;
@@ -223,13 +276,40 @@ TEST_P(Attention, ATokenIsTheSameBitsAloneInAChunkOrInABatch) {
   }
 }
 
+// One token of a long context: the chunks are cut among threads where there are few heads. And the same token at the
+// end of a prompt's chunk, where they are not.
+TEST_P(Attention, ALongContextIsTheSameBitsOnAnyNumberOfThreads) {
+  Random random(5);
+  const Shape shape = GetParam();
+  Paged paged(random, shape, {2100});
+  const int64_t width = shape.heads * shape.head_dim;
+  Matrix q = Matrix::random(random, 12, width);
+  std::vector<Token> tokens;
+  for (int p = 2088; p < 2100; ++p) tokens.push_back({0, p});
+  std::vector<float> last;
+  for (const std::string& isa : available_isas()) {
+    const std::vector<float> prompt = attend(*make_cpu(isa, 1), paged, tokens, q.view(), 0.2f);
+    std::vector<float> alone(prompt.end() - width, prompt.end());
+    if (last.empty()) last = alone;
+    EXPECT_TRUE(same_bits(alone, last)) << isa;
+    View query = q.view();
+    query.data = q.row(11);
+    for (int threads : {1, 2, 3, 7}) {
+      const auto backend = make_cpu(isa, threads);
+      EXPECT_TRUE(same_bits(attend(*backend, paged, {tokens.back()}, query.first_rows(1), 0.2f), last))
+          << isa << ", " << threads << " threads";
+    }
+  }
+}
+
 class WindowedAttention : public Attention {};
 
 TEST_P(WindowedAttention, AWindowHidesWhatLiesBeforeIt) {
   const Shape shape = GetParam();
   Random random(3);
-  Paged paged(random, shape, {75});
-  const std::vector<Token> token = {{0, 74}};
+  const int length = shape.window + 75;
+  Paged paged(random, shape, {length});
+  const std::vector<Token> token = {{0, length - 1}};
   Matrix q = Matrix::random(random, 1, shape.heads * shape.head_dim);
   std::vector<std::unique_ptr<Backend>> backends;
   backends.push_back(make_reference());
@@ -238,32 +318,22 @@ TEST_P(WindowedAttention, AWindowHidesWhatLiesBeforeIt) {
     Paged poisoned = paged;
     const std::vector<float> before = attend(*backend, poisoned, token, q.view(), 0.2f);
     // NaN at all hidden positions of K and V; at one visible position afterwards.
-    const auto poison = [&](int64_t position) {
-      const KvLayer kv = poisoned.layer();
-      const int64_t block = poisoned.tables[0][static_cast<size_t>(position / shape.block_size)];
-      for (int64_t h = 0; h < shape.kv_heads; ++h) {
-        const int64_t row = (block * shape.kv_heads + h) * shape.block_size + position % shape.block_size;
-        const size_t bytes = bytes_of(shape.dtype, shape.head_dim);
-        std::memset(static_cast<std::byte*>(kv.k.data) + static_cast<size_t>(row) * bytes, 0xff, bytes);
-        std::memset(static_cast<std::byte*>(kv.v.data) + static_cast<size_t>(row) * bytes, 0xff, bytes);
-      }
-    };
-    for (int64_t p = 0; p < 75 - shape.window; ++p) poison(p);
+    for (int64_t p = 0; p < length - shape.window; ++p) poisoned.poison(p);
     EXPECT_TRUE(same_bits(attend(*backend, poisoned, token, q.view(), 0.2f), before)) << backend->describe();
-    poison(75 - shape.window);
+    poisoned.poison(length - shape.window);
     for (const float y : attend(*backend, poisoned, token, q.view(), 0.2f)) {
       ASSERT_TRUE(std::isnan(y)) << backend->describe() << " does not see the first position of the window";
     }
   }
 }
 
-constexpr Shape kUnlimited[] = {
-    {8, 4, 8, 16, 0, DType::kF16}, {4, 1, 64, 16, 0, DType::kBF16}, {24, 2, 20, 5, 0, DType::kF32}};
-constexpr Shape kWindowed[] = {{4, 4, 24, 16, 5, DType::kF32},
-                               {6, 2, 128, 16, 40, DType::kF16},
-                               {9, 1, 40, 8, 16, DType::kBF16},
-                               {2, 1, 16, 32, 17, DType::kF16},
-                               {3, 3, 33, 16, 1, DType::kF16}};
+constexpr Shape kUnlimited[] = {{8, 4, 8, 16, 0, DType::kF16},  {4, 1, 64, 16, 0, DType::kBF16},
+                                {24, 2, 20, 5, 0, DType::kF32}, {3, 3, 80, 32, 0, DType::kI8},
+                                {7, 1, 100, 12, 0, DType::kI8}, {50, 1, 16, 1, 0, DType::kF16}};
+constexpr Shape kWindowed[] = {{4, 4, 24, 16, 5, DType::kF32},  {6, 2, 128, 16, 40, DType::kF16},
+                               {9, 1, 40, 8, 16, DType::kBF16}, {2, 1, 16, 32, 17, DType::kF16},
+                               {3, 3, 33, 16, 1, DType::kF16},  {5, 1, 32, 16, 30, DType::kI8},
+                               {2, 2, 64, 24, 600, DType::kI8}, {6, 2, 24, 48, 513, DType::kF32}};
 INSTANTIATE_TEST_SUITE_P(Unlimited, Attention, ::testing::ValuesIn(kUnlimited));
 INSTANTIATE_TEST_SUITE_P(Windowed, Attention, ::testing::ValuesIn(kWindowed));
 INSTANTIATE_TEST_SUITE_P(Windowed, WindowedAttention, ::testing::ValuesIn(kWindowed));

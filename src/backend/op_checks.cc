@@ -26,10 +26,20 @@ void indices_below(const ConstView& indices, int64_t limit, const char* what) {
   }
 }
 
-void is_cache(const View& v, int64_t heads, int64_t block_size, int64_t head_dim) {
+void is_cache(const View& v, const View& scale, int64_t heads, int64_t block_size, int64_t head_dim) {
   FERRUM_CHECK(
       v.rank == 4 && is_kv_dtype(v.dtype) && v.dim(1) == heads && v.dim(2) == block_size && v.dim(3) == head_dim,
       "KV cache is " + describe(v));
+  if (!has_kv_scales(v.dtype)) return;
+  FERRUM_CHECK(scale.rank == 3 && scale.dtype == DType::kF32 && scale.dim(0) == v.dim(0) && scale.dim(1) == heads &&
+                   scale.dim(2) == block_size,
+               "scales of the KV cache are " + describe(scale));
+}
+
+void is_cache(const KvLayer& kv, int64_t heads, int64_t block_size, int64_t head_dim) {
+  FERRUM_CHECK(kv.k.dtype == kv.v.dtype && kv.k.dim(0) == kv.v.dim(0), "K and V of different types or sizes");
+  is_cache(kv.k, kv.k_scale, heads, block_size, head_dim);
+  is_cache(kv.v, kv.v_scale, heads, block_size, head_dim);
 }
 
 }  // namespace
@@ -67,8 +77,7 @@ void norm_rope_store(const QkvArgs& a) {
   if (a.q_norm.rank > 0) is_vector(a.q_norm, DType::kF32, a.head_dim, "q_norm");
   if (a.k_norm.rank > 0) is_vector(a.k_norm, DType::kF32, a.head_dim, "k_norm");
   FERRUM_CHECK(a.rope_dim % 2 == 0 && a.rope_dim <= a.head_dim, "rope_dim must be even and within the head");
-  is_cache(a.kv.k, a.num_kv_heads, a.block_size, a.head_dim);
-  is_cache(a.kv.v, a.num_kv_heads, a.block_size, a.head_dim);
+  is_cache(a.kv, a.num_kv_heads, a.block_size, a.head_dim);
   indices_below(a.slots, a.kv.k.dim(0) * a.block_size, "slot");
 }
 
@@ -81,8 +90,7 @@ void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv,
   is_vector(batch.positions, DType::kI32, batch.num_tokens, "positions");
   is_vector(batch.token_rows, DType::kI32, batch.num_tokens, "token_rows");
   FERRUM_CHECK(plan.num_kv_heads > 0 && plan.num_heads % plan.num_kv_heads == 0, "heads do not divide");
-  is_cache(kv.k, plan.num_kv_heads, plan.block_size, plan.head_dim);
-  is_cache(kv.v, plan.num_kv_heads, plan.block_size, plan.head_dim);
+  is_cache(kv, plan.num_kv_heads, plan.block_size, plan.head_dim);
   for (int64_t t = 0; t < batch.num_tokens; ++t) {
     const int64_t position = batch.positions.as<int32_t>()[t];
     FERRUM_CHECK(position >= 0 && position < int64_t{batch.max_blocks} * plan.block_size,

@@ -7,7 +7,9 @@
 #include <functional>
 #include <optional>
 
+#include "backend/kv_layout.h"
 #include "backend/reference/reference_backend.h"
+#include "ops/kv_dtype.h"
 #include "quant/quantize.h"
 
 namespace ferrum {
@@ -213,6 +215,8 @@ class AttentionScene {
     const int64_t elements = int64_t{blocks_} * s_.num_kv_heads * s_.block_size * s_.head_dim;
     k_cache_.resize(bytes_of(s_.kv_dtype, elements));
     v_cache_.resize(k_cache_.size());
+    k_scales_.resize(static_cast<size_t>(blocks_ * s_.num_kv_heads * s_.block_size));
+    v_scales_ = k_scales_;
     batch_.rows.push_back({0, 0, kPositions, kPositions, 0, 0});
     for (int i = 0; i < kPositions; ++i) {
       batch_.tokens.push_back(0);
@@ -236,44 +240,68 @@ class AttentionScene {
     return compare(got, rotated_, [](size_t) { return 1e-5f; });
   }
 
-  // To the bit: rounding to the cache's type is exact arithmetic.
+  // To the bit: rounding to the cache's type is one exact operation after another. V is stored in V's place and, to see
+  // rows whose elements lie apart, in K's.
   Finding check_store(const Kernels& kernels) const {
-    std::vector<std::byte> got(bytes_of(s_.kv_dtype, s_.head_dim));
+    std::vector<std::byte> got(v_cache_.size()), apart(v_cache_.size());
+    const View in_place = cache(got), in_k = cache(apart);
     for (int64_t i = 0; i < kPositions * s_.num_kv_heads; ++i) {
-      const int64_t position = i / s_.num_kv_heads, head = i % s_.num_kv_heads;
-      kernels.store_kv(s_.kv_dtype, v_.data() + i * s_.head_dim, s_.head_dim, got.data());
-      const int64_t at =
-          ((slot(position) / s_.block_size * s_.num_kv_heads + head) * s_.block_size + slot(position) % s_.block_size) *
-          s_.head_dim;
-      if (std::memcmp(got.data(), v_cache_.data() + bytes_of(s_.kv_dtype, at), got.size()) != 0) {
-        return "the values of position " + std::to_string(position) + " are stored differently from the reference";
+      const int64_t position = i / s_.num_kv_heads, head = i % s_.num_kv_heads, at = slot(position);
+      const KvPlace v = v_place(in_place, at, head), k = k_place(in_k, at, head);
+      const auto size = bytes_of(s_.kv_dtype, 1);
+      float scale = 0;
+      for (const auto& [place, bytes] : {std::pair{v, &got}, std::pair{k, &apart}}) {
+        kernels.store_kv({s_.kv_dtype, v_.data() + i * s_.head_dim, s_.head_dim,
+                          bytes->data() + static_cast<size_t>(place.first) * size, place.step, &scale});
       }
+      bool same = !has_kv_scales(s_.kv_dtype) ||
+                  scale == v_scales_[static_cast<size_t>(kv_scale_index(scales(v_scales_), at, head))];
+      for (int64_t d = 0; d < s_.head_dim; ++d) {
+        const size_t from = static_cast<size_t>(v.first + d) * size,
+                     also = static_cast<size_t>(k.first + d * k.step) * size;
+        same = same && std::memcmp(&got[from], &v_cache_[from], size) == 0 &&
+               std::memcmp(&apart[also], &v_cache_[from], size) == 0;
+      }
+      if (!same)
+        return "the values of position " + std::to_string(position) + " are stored differently from the reference";
     }
     return std::nullopt;
   }
 
+  // The last token, whole and as one chunk that is merged.
   Finding check_attention(const Kernels& kernels) const {
+    static_assert(kPositions <= kAttentionChunk);
     const int per_kv_head = s_.num_heads / s_.num_kv_heads;
     const auto row = static_cast<size_t>(s_.num_heads * s_.head_dim), first = (kPositions - 1) * row;
-    std::vector<float> got(row);
+    const auto share = static_cast<size_t>(per_kv_head * s_.head_dim);
+    const int32_t position = kPositions - 1;
+    std::vector<float> got(row), merged(row), values(share), stats(2 * share), state(2 * share);
     AttentionTask task;
+    task.positions = &position;
     task.heads = per_kv_head;
     task.head_dim = s_.head_dim;
     task.dtype = s_.kv_dtype;
     task.block_stride = int64_t{s_.num_kv_heads} * s_.block_size * s_.head_dim;
     task.block_size = s_.block_size;
     task.table = batch_.block_tables.data();
-    task.last = kPositions - 1;
     task.scale = scale();
     for (int head = 0; head < s_.num_kv_heads; ++head) {
-      const size_t at = bytes_of(s_.kv_dtype, int64_t{head} * s_.block_size * s_.head_dim);
-      const auto column = static_cast<size_t>(head * per_kv_head * s_.head_dim);
-      task.k = k_cache_.data() + at;
-      task.v = v_cache_.data() + at;
-      task.q = rotated_.data() + first + column;
-      task.out = got.data() + column;
-      kernels.attention(task);
+      const int64_t before = int64_t{head} * s_.block_size;
+      task.k = k_cache_.data() + bytes_of(s_.kv_dtype, before * s_.head_dim);
+      task.v = v_cache_.data() + bytes_of(s_.kv_dtype, before * s_.head_dim);
+      task.k_scale = k_scales_.data() + before;
+      task.v_scale = v_scales_.data() + before;
+      task.q = rotated_.data() + first + static_cast<size_t>(head) * share;
+      task.out = got.data() + static_cast<size_t>(head) * share;
+      kernels.attention.attend(task);
+      AttentionTask part = task;
+      part.out = values.data();
+      part.stats = stats.data();
+      kernels.attention.attend(part);
+      task.out = merged.data() + static_cast<size_t>(head) * share;
+      kernels.attention.merge(task, part, state.data());
     }
+    if (got != merged) return "a context in parts gives something else than in one go";
     return compare(got, std::span(attended_).subspan(first, row), [](size_t) { return 2e-4f; });
   }
 
@@ -282,6 +310,13 @@ class AttentionScene {
     return static_cast<int32_t>((blocks_ - 1 - position / s_.block_size) * s_.block_size + position % s_.block_size);
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(s_.head_dim)); }
+
+  View cache(std::vector<std::byte>& bytes) const {
+    return View(bytes.data(), s_.kv_dtype, {blocks_, s_.num_kv_heads, s_.block_size, s_.head_dim});
+  }
+  View scales(const std::vector<float>& values) const {
+    return View(const_cast<float*>(values.data()), DType::kF32, {blocks_, s_.num_kv_heads, s_.block_size});
+  }
 
   void compute(Ops& ops) {
     std::vector<float> inv_freq(static_cast<size_t>(s_.rope_dim / 2));
@@ -292,9 +327,6 @@ class AttentionScene {
     const DeviceBatch device = host_views(batch_);
     ops.rope_cos_sin(device.positions, ConstView(inv_freq.data(), DType::kF32, {s_.rope_dim / 2}), 1.0f,
                      matrix_view(cos_sin_, kPositions));
-    const auto cache = [&](std::vector<std::byte>& bytes) {
-      return View(bytes.data(), s_.kv_dtype, {blocks_, s_.num_kv_heads, s_.block_size, s_.head_dim});
-    };
     QkvArgs args;
     args.q = matrix_view(rotated_, kPositions);
     args.k = matrix_view(k_, kPositions);
@@ -305,7 +337,7 @@ class AttentionScene {
     args.num_heads = s_.num_heads;
     args.num_kv_heads = s_.num_kv_heads;
     args.head_dim = s_.head_dim;
-    args.kv = {cache(k_cache_), cache(v_cache_)};
+    args.kv = {cache(k_cache_), cache(v_cache_), scales(k_scales_), scales(v_scales_)};
     args.block_size = s_.block_size;
     args.slots = device.slots;
     ops.norm_rope_store(args);
@@ -326,6 +358,7 @@ class AttentionScene {
   Batch batch_;
   std::vector<float> q_, k_, v_, rotated_, cos_sin_, attended_;
   std::vector<std::byte> k_cache_, v_cache_;
+  std::vector<float> k_scales_, v_scales_;
 };
 
 class Gate {

@@ -53,7 +53,7 @@ std::vector<KernelLevel> machine_levels() {
 }
 
 TEST(ParityGate, PassesEveryKernelOfEveryInstructionSet) {
-  for (const DType kv : {DType::kF16, DType::kBF16, DType::kF32}) {
+  for (const DType kv : {DType::kF16, DType::kBF16, DType::kF32, DType::kI8}) {
     for (const RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
       SampleData data;
       data.sample.kv_dtype = kv;
@@ -108,14 +108,24 @@ void rotate_the_other_way(float* head, const float* cos_sin, int dim, RopeLayout
   right().rotate(head, cos_sin, dim,
                  layout == RopeLayout::kInterleaved ? RopeLayout::kHalfSplit : RopeLayout::kInterleaved);
 }
-void store_truncated(DType dtype, const float* x, int64_t n, void* cache) {
-  right().store_kv(dtype, x, n, cache);
-  static_cast<uint16_t*>(cache)[n - 1] ^= 1;
+void store_truncated(const KvStoreTask& task) {
+  right().store_kv(task);
+  static_cast<uint16_t*>(task.out)[(task.n - 1) * task.step] ^= 1;
+}
+void store_as_if_together(const KvStoreTask& task) {
+  KvStoreTask together = task;
+  together.step = 1;
+  right().store_kv(together);
 }
 void attend_without_the_last(const AttentionTask& task) {
   AttentionTask shorter = task;
-  --shorter.last;
-  right().attention(shorter);
+  const int32_t before = *task.positions - 1;
+  shorter.positions = &before;
+  right().attention.attend(shorter);
+}
+void merge_with_a_fault(const AttentionTask& token, const AttentionTask& part, float* state) {
+  right().attention.merge(token, part, state);
+  token.out[token.head_dim - 1] *= 1.0001f;
 }
 
 struct Fault {
@@ -137,7 +147,9 @@ const Fault kFaults[] = {
     {"silu_mul", [](Kernels& k) { k.silu_mul = silu_without_mul; }},
     {"rotate", [](Kernels& k) { k.rotate = rotate_the_other_way; }},
     {"store_kv F16", [](Kernels& k) { k.store_kv = store_truncated; }},
-    {"attention F16", [](Kernels& k) { k.attention = attend_without_the_last; }},
+    {"store_kv F16", [](Kernels& k) { k.store_kv = store_as_if_together; }},
+    {"attention F16", [](Kernels& k) { k.attention.attend = attend_without_the_last; }},
+    {"attention F16", [](Kernels& k) { k.attention.merge = merge_with_a_fault; }},
 };
 
 TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
@@ -158,7 +170,8 @@ TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
     }
     // The whole table is right again.
     EXPECT_EQ(std::memcmp(gated->table.dot, right().dot, sizeof right().dot), 0) << fault.kernel;
-    EXPECT_EQ(gated->table.attention, right().attention);
+    EXPECT_EQ(gated->table.attention.attend, right().attention.attend);
+    EXPECT_EQ(gated->table.attention.merge, right().attention.merge);
     EXPECT_EQ(gated->table.rms_norm, right().rms_norm);
 
     const auto refused = gate_kernels({&broken, 1}, data.sample);

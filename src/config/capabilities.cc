@@ -97,7 +97,7 @@ HardwareCapabilities HardwareCapabilities::host_cpu(std::string_view backend) {
   HardwareCapabilities h;
   h.backend = backend;
   h.supported_dtypes = {"fp32"};
-  h.supported_kv_dtypes = {"fp16", "bf16", "fp32"};
+  h.supported_kv_dtypes = {"fp16", "bf16", "fp32", "int8"};
   return h;
 }
 

@@ -77,7 +77,8 @@ TEST(HostDecisions, TheDefaultsOfAServer) {
   EXPECT_EQ(reason_against(c, "cpu_isa", "baseline"), "a faster level is available");
   EXPECT_EQ(reason_against(c, "backend", "cuda"), "CUDA kernels are not compiled into this build");
   EXPECT_EQ(reason_against(c, "kv_layout", "contiguous"), "not built into this engine");
-  EXPECT_EQ(reason_against(c, "kv_dtype", "int8"), "the backend does not support it");
+  EXPECT_EQ(reason_against(c, "kv_dtype", "int8"), "half the memory, but less exact");
+  EXPECT_EQ(reason_against(c, "kv_dtype", "fp8"), "the backend does not support it");
 }
 
 TEST(HostDecisions, OneUserNeedsOneSequenceAndLargeSteps) {
@@ -114,6 +115,7 @@ TEST(HostDecisions, EverySettingIsObeyed) {
   EXPECT_EQ(decide({{"FERRUM_THREADS", "3"}}).threads, 3);
   EXPECT_EQ(decide({{"FERRUM_THREADS", "0"}}).threads, 8);
   EXPECT_EQ(decide({{"FERRUM_KV_DTYPE", "f32"}}).kv_dtype, "fp32");
+  EXPECT_EQ(decide({{"FERRUM_KV_DTYPE", "int8"}}).kv_dtype, "int8");
   EXPECT_EQ(decide({{"FERRUM_BLOCK_SIZE", "32"}}).kv_blocks, 1280);
   EXPECT_EQ(decide({{"FERRUM_KV_BLOCKS", "64"}, {"FERRUM_MAX_SEQS", "2"}}).kv_blocks, 64);
   EXPECT_EQ(decide({{"FERRUM_CONTEXT", "1000"}}).context_length, 1000);

@@ -250,7 +250,10 @@ std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input) {
   if (!halves) return std::nullopt;
   const std::string dtype = input.settings.get_text("FERRUM_KV_DTYPE").value_or("fp16");
   if (dtype == "fp32") return saturating_mul(*halves, 2);
-  return dtype == "int8" || dtype == "fp8" ? *halves / 2 : *halves;
+  if (dtype == "fp8") return *halves / 2;
+  // A float per token and KV head scales K's integers, another V's.
+  if (dtype == "int8") return *halves / 2 + int64_t{8} * *input.model.num_hidden_layers * *input.model.kv_heads;
+  return *halves;
 }
 
 std::optional<int64_t> wanted_context(const ResolverInput& input) {

@@ -25,8 +25,8 @@ EngineOptions engine_options(const RunConfig& c) {
   o.kv_blocks = c.kv_blocks;
   o.parity_gate = c.parity_gate;
   const std::string& kv = c.kv_dtype;
-  FERRUM_CHECK(kv == "fp16" || kv == "bf16" || kv == "fp32", "a KV type that the resolver must refuse");
-  o.kv_dtype = kv == "fp16" ? DType::kF16 : kv == "bf16" ? DType::kBF16 : DType::kF32;
+  FERRUM_CHECK(kv == "fp16" || kv == "bf16" || kv == "fp32" || kv == "int8", "a KV type that the resolver must refuse");
+  o.kv_dtype = kv == "fp16" ? DType::kF16 : kv == "bf16" ? DType::kBF16 : kv == "int8" ? DType::kI8 : DType::kF32;
   switch (c.admission) {
     case AdmissionPolicy::kContinuous: break;
     case AdmissionPolicy::kPromptTokenEstimate: o.whole_prompts = true; break;

@@ -267,7 +267,8 @@ class Planner {
     } else {
       plan_.advice.push_back("a smaller model or quantisation: without any KV cache nothing is left");
     }
-    if (o_.kv_dtype == DType::kF32) plan_.advice.push_back("half the KV cache with kv_dtype f16");
+    if (o_.kv_dtype == DType::kF32) plan_.advice.push_back("half the KV cache with kv_dtype fp16");
+    if (o_.kv_dtype != DType::kI8) plan_.advice.push_back("a cache of 8-bit integers with kv_dtype int8");
   }
 
   std::optional<int64_t> free_without_kv() const {

@@ -80,6 +80,11 @@ TEST_F(MemoryPlanTest, GrowsWithWhatItIsAskedFor) {
   MemoryDemand d = demand();
   d.options.kv_dtype = DType::kF32;
   EXPECT_EQ(part(plan(d), "KV cache"), 2 * part(base, "KV cache"));
+  d.options.kv_dtype = DType::kI8;  // half, and a float per token and KV head for each of K and V
+  const auto spec = read_model_spec(*file_);
+  ASSERT_TRUE(spec.is_ok());
+  EXPECT_EQ(part(plan(d), "KV cache"), part(base, "KV cache") / 2 + int64_t{base.options.kv_blocks} * 16 *
+                                                                        spec->num_layers * spec->num_kv_heads * 2 * 4);
   d = demand();
   d.options.max_batched_tokens = 1024;
   EXPECT_GT(part(plan(d), "workspace"), part(base, "workspace") * 3 / 2);

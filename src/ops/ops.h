@@ -37,9 +37,12 @@ struct DeviceBatch {
   ConstView logit_rows;    // i32 [L]
 };
 
-// Paged K and V of one layer. Each is [num_blocks, num_kv_heads, block_size, head_dim] of F16, BF16 or F32.
+// Paged K and V of one layer. Each is [num_blocks, num_kv_heads, block_size, head_dim] of a type of kv_dtype.h; the
+// order of elements within a block is the backend's own. Where the type has scales they are f32 [num_blocks,
+// num_kv_heads, block_size], else of rank 0.
 struct KvLayer {
   View k, v;
+  View k_scale = {}, v_scale = {};
 };
 
 struct KvCache {

@@ -225,15 +225,24 @@ TEST_P(HuggingFaceParity, HiddenStatesLeadToTheLogits) {
   }
 }
 
-// 16-bit KV costs accuracy, and no more than its rounding: relative 2^-11 (F16) and 2^-8 (BF16) per stored number,
-// which the following layers may amplify a little.
-TEST_P(HuggingFaceParity, SixteenBitKvIsClose) {
-  for (const auto& [dtype, bound] : {std::pair(DType::kF16, 3e-3f), std::pair(DType::kBF16, 3e-2f)}) {
+// Smaller KV costs accuracy, and no more than its rounding: relative 2^-11 (F16) and 2^-8 (BF16) per stored number,
+// 2^-8 of the row's largest number (I8), which the following layers may amplify a little.
+TEST_P(HuggingFaceParity, SmallerKvIsClose) {
+  for (const auto& [dtype, bound] :
+       {std::pair(DType::kF16, 3e-3f), std::pair(DType::kBF16, 3e-2f), std::pair(DType::kI8, 3e-2f)}) {
     const auto runner = make_runner(path(), GetParam().device, 64, dtype);
     const float difference = max_difference(all_logits(*runner, tokens_), golden_) / range(golden_);
     EXPECT_LT(difference, bound) << to_string(dtype);
     EXPECT_GT(difference, 0) << "the KV type has no effect";
   }
+}
+
+TEST_P(HuggingFaceParity, RandomChunksGiveTheSameBitsWithIntegerKv) {
+  const auto runner = make_runner(path(), GetParam().device, 64, DType::kI8);
+  const std::vector<float> whole = all_logits(*runner, tokens_);
+  std::mt19937 random(8);
+  EXPECT_EQ(whole, logits_in_pieces(*runner, tokens_, random_pieces(static_cast<int>(tokens_.size()), random)));
+  EXPECT_EQ(whole, logits_in_pieces(*runner, tokens_, std::vector<int>(tokens_.size(), 1)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, HuggingFaceParity, ::testing::ValuesIn(cases()), [](const auto& instance) {

@@ -17,7 +17,7 @@ Status validate(const RunnerOptions& o) {
   if (o.block_size < 1) return bad("block_size is " + std::to_string(o.block_size) + "; it must be at least 1");
   if (int64_t{o.num_blocks} * o.block_size > INT32_MAX) return bad("the KV cache has more than 2^31 slots");
   if (!is_kv_dtype(o.kv_dtype)) {
-    return bad("a KV cache of " + std::string(to_string(o.kv_dtype)) + " is not supported; choose F16, BF16 or F32");
+    return bad("a KV cache of " + std::string(to_string(o.kv_dtype)) + " is not supported; choose " + kKvDTypes);
   }
   return Status::ok();
 }
@@ -25,7 +25,7 @@ Status validate(const RunnerOptions& o) {
 }  // namespace
 
 int64_t Runner::kv_block_bytes(const ModelSpec& spec, int block_size, DType kv_dtype) {
-  return int64_t{2} * spec.num_layers * spec.num_kv_heads * block_size * spec.head_dim * info(kv_dtype).block_bytes;
+  return int64_t{2} * spec.num_layers * spec.num_kv_heads * block_size * kv_row_bytes(kv_dtype, spec.head_dim);
 }
 
 Result<std::unique_ptr<Runner>> Runner::create(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
@@ -38,6 +38,31 @@ Result<std::unique_ptr<Runner>> Runner::create(std::unique_ptr<Backend> backend,
   return runner;
 }
 
+// K, V and, where the type has them, the scales of K and of V, one behind the other.
+KvLayer Runner::layer_views(std::byte* data) const {
+  const ModelSpec& spec = model_->spec();
+  const auto next = [&](View view, int64_t elements) {
+    data += bytes_of(view.dtype, elements);
+    return view;
+  };
+  const int64_t rows = int64_t{options_.num_blocks} * spec.num_kv_heads * options_.block_size;
+  const auto cache = [&] {
+    return next(
+        View(data, options_.kv_dtype, {options_.num_blocks, spec.num_kv_heads, options_.block_size, spec.head_dim}),
+        rows * spec.head_dim);
+  };
+  const auto scales = [&] {
+    return next(View(data, DType::kF32, {options_.num_blocks, spec.num_kv_heads, options_.block_size}), rows);
+  };
+  KvLayer layer;
+  layer.k = cache();
+  layer.v = cache();
+  if (!has_kv_scales(options_.kv_dtype)) return layer;
+  layer.k_scale = scales();
+  layer.v_scale = scales();
+  return layer;
+}
+
 Status Runner::allocate_kv() {
   const ModelSpec& spec = model_->spec();
   kv_.dtype = options_.kv_dtype;
@@ -45,19 +70,13 @@ Status Runner::allocate_kv() {
   kv_.num_blocks = options_.num_blocks;
   const int64_t layer_bytes =
       kv_block_bytes(spec, options_.block_size, options_.kv_dtype) / spec.num_layers * options_.num_blocks;
-  const auto half = static_cast<size_t>(layer_bytes / 2);
   for (int layer = 0; layer < spec.num_layers; ++layer) {
-    Result<Buffer> buffer = backend_->allocate(2 * half);
+    Result<Buffer> buffer = backend_->allocate(static_cast<size_t>(layer_bytes));
     if (!buffer.is_ok()) {
       return buffer.status().with_context("KV cache of " + std::to_string(options_.num_blocks) + " blocks, layer " +
                                           std::to_string(layer + 1) + " of " + std::to_string(spec.num_layers));
     }
-    const auto view = [&](void* data) {
-      return View(data, options_.kv_dtype,
-                  {options_.num_blocks, spec.num_kv_heads, options_.block_size, spec.head_dim});
-    };
-    auto* const base = static_cast<std::byte*>(buffer->data());
-    kv_.layers.push_back({view(base), view(base + half)});
+    kv_.layers.push_back(layer_views(static_cast<std::byte*>(buffer->data())));
     kv_buffers_.push_back(std::move(buffer).value());
   }
   return Status::ok();

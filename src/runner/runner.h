@@ -16,7 +16,7 @@ struct RunnerOptions {
   int max_logits = 512;          // of which want logits, at most; <= max_tokens
   int num_blocks = 0;            // of the KV cache, > 0
   int block_size = 16;           // tokens per block
-  DType kv_dtype = DType::kF16;  // F16, BF16 or F32
+  DType kv_dtype = DType::kF16;  // one of ops/kv_dtype.h
 };
 
 struct StepOutput {
@@ -46,13 +46,14 @@ class Runner {
       : options_(options), backend_(std::move(backend)), model_(std::move(model)) {}
 
   Status allocate_kv();
+  KvLayer layer_views(std::byte* data) const;
   void check(const Batch& batch) const;
   void check_row(const Batch& batch, size_t index) const;
 
   RunnerOptions options_;
   std::unique_ptr<Backend> backend_;  // first of the device's things, so that it is destroyed last
   std::unique_ptr<Model> model_;
-  std::vector<Buffer> kv_buffers_;  // one per layer: K, then V
+  std::vector<Buffer> kv_buffers_;  // one per layer: K, V, their scales
   KvCache kv_;
   Workspace workspace_;
   std::vector<float> hidden_;  // the last step's hidden states, if asked for

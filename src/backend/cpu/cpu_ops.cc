@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/kv_layout.h"
 #include "backend/op_checks.h"
+#include "ops/kv_dtype.h"
 #include "quant/quantize.h"
 
 namespace ferrum {
@@ -13,10 +15,18 @@ namespace {
 // Waking the pool costs a few microseconds: elements of simple work that are worth it.
 constexpr int64_t kElementsPerPiece = 8192;
 
-std::byte* kv_at(const View& cache, int64_t slot, int64_t head) {
-  const int64_t heads = cache.dim(1), block_size = cache.dim(2), head_dim = cache.dim(3);
-  const int64_t index = ((slot / block_size * heads + head) * block_size + slot % block_size) * head_dim;
+std::byte* element_of(const View& cache, int64_t index) {
   return static_cast<std::byte*>(cache.data) + bytes_of(cache.dtype, index);
+}
+
+KvStoreTask store_task(const View& cache, const View& scales, KvPlace place, int64_t slot, int64_t head) {
+  KvStoreTask task;
+  task.dtype = cache.dtype;
+  task.n = cache.dim(3);
+  task.out = element_of(cache, place.first);
+  task.step = place.step;
+  if (has_kv_scales(cache.dtype)) task.scale = scales.as<float>() + kv_scale_index(scales, slot, head);
+  return task;
 }
 
 }  // namespace
@@ -88,45 +98,14 @@ void CpuOps::norm_rope_store(const QkvArgs& a) {
     for (int64_t h = 0; h < a.num_kv_heads; ++h) {
       float* k = a.k.row<float>(t) + h * a.head_dim;
       prepare(k, a.k_norm, t);
-      kernels.store_kv(a.kv.k.dtype, k, a.head_dim, kv_at(a.kv.k, slot, h));
-      kernels.store_kv(a.kv.v.dtype, a.v.row<float>(t) + h * a.head_dim, a.head_dim, kv_at(a.kv.v, slot, h));
+      KvStoreTask task = store_task(a.kv.k, a.kv.k_scale, k_place(a.kv.k, slot, h), slot, h);
+      task.x = k;
+      kernels.store_kv(task);
+      task = store_task(a.kv.v, a.kv.v_scale, v_place(a.kv.v, slot, h), slot, h);
+      task.x = a.v.row<float>(t) + h * a.head_dim;
+      kernels.store_kv(task);
     }
   });
-}
-
-void CpuOps::attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv, View out) {
-  op_checks::attention(plan, q, kv, out);
-  FERRUM_CHECK(kv.k.dtype == kv.v.dtype, "K and V of different types");
-  const DeviceBatch& batch = *plan.batch;
-  AttentionTask shared;
-  shared.heads = plan.num_heads / plan.num_kv_heads;
-  shared.head_dim = plan.head_dim;
-  shared.dtype = kv.k.dtype;
-  shared.block_stride = int64_t{plan.num_kv_heads} * plan.block_size * plan.head_dim;
-  shared.block_size = plan.block_size;
-  shared.scale = plan.scale;
-  const int64_t tasks = int64_t{batch.num_tokens} * plan.num_kv_heads;
-  // A task touches at most this many elements; small ones are taken several at a time.
-  int64_t positions = int64_t{batch.max_blocks} * plan.block_size;
-  if (plan.sliding_window > 0) positions = std::min<int64_t>(positions, plan.sliding_window);
-  const int64_t elements = std::max<int64_t>(1, 2 * positions * shared.heads * plan.head_dim);
-  context_.pool.parallel_for(
-      tasks, std::max<int64_t>(1, kElementsPerPiece / elements), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          // The last tokens of a prompt see the most: starting with them lets the threads end together.
-          const int64_t t = batch.num_tokens - 1 - i / plan.num_kv_heads, kv_head = i % plan.num_kv_heads;
-          const int64_t column = kv_head * shared.heads * plan.head_dim;
-          AttentionTask task = shared;
-          task.q = q.row<float>(t) + column;
-          task.out = out.row<float>(t) + column;
-          task.k = kv_at(kv.k, 0, kv_head);
-          task.v = kv_at(kv.v, 0, kv_head);
-          task.table = batch.block_tables.row<int32_t>(batch.token_rows.as<int32_t>()[t]);
-          task.last = batch.positions.as<int32_t>()[t];
-          task.first = plan.sliding_window > 0 ? std::max<int64_t>(0, task.last - plan.sliding_window + 1) : 0;
-          context_.kernels.attention(task);
-        }
-      });
 }
 
 void CpuOps::silu_mul(ConstView gate_up, View y) {

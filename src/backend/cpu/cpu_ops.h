@@ -22,11 +22,15 @@ class CpuOps final : public Ops {
   void gather_rows(ConstView x, ConstView rows, View y) override;
 
  private:
+  // Scratch for contexts that are computed in parts; false if there is no memory, then they are computed whole.
+  bool reserve_parts(size_t bytes);
+
   // Calls body(row) for rows [0, count), `width` elements of work each.
   template <typename Body>
   void for_rows(int64_t count, int64_t width, const Body& body);
 
   CpuContext& context_;
+  Buffer parts_;
 };
 
 }  // namespace ferrum

@@ -42,21 +42,50 @@ struct DotTask {
   int64_t y_stride = 0;
 };
 
-// Heads that share one KV head, for one token. Element 0 of position p of this KV head lies at
-// cache + table[p / block_size] * block_stride + (p % block_size) * head_dim.
+// A row of K or V on its way into the cache: element i goes to out[i * step].
+struct KvStoreTask {
+  DType dtype = DType::kF16;
+  const float* x = nullptr;
+  int64_t n = 0;
+  void* out = nullptr;
+  int64_t step = 1;
+  float* scale = nullptr;  // of an integer type
+};
+
+// Attention works in chunks of this many positions, aligned to multiples of it.
+inline constexpr int kAttentionChunk = 512;
+
+// Some tokens of one sequence, with the heads that share one KV head. Pointers into the cache are to the first block of
+// this KV head; kv_layout.h says where a block has what.
 struct AttentionTask {
-  const float* q = nullptr;  // [heads, head_dim]
-  float* out = nullptr;      // [heads, head_dim]
+  const float* q = nullptr;              // [tokens, heads, head_dim]; rows of heads are contiguous
+  float* out = nullptr;                  // likewise
+  int64_t q_stride = 0, out_stride = 0;  // from token to token
+  const int32_t* positions = nullptr;    // [tokens]
+  int tokens = 1;
   int heads = 0;
   int head_dim = 0;
+  int window = 0;  // position p sees max(0, p - window + 1) .. p; 0 = all
+  float scale = 1.0f;
+  DType dtype = DType::kF16;  // F16, BF16, F32 or I8
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
-  DType dtype = DType::kF16;  // F16, BF16 or F32
-  int64_t block_stride = 0;   // elements
+  const float* k_scale = nullptr;  // of an integer type
+  const float* v_scale = nullptr;
+  int64_t block_stride = 0;  // elements from block to block; scales: block_stride / head_dim
   int block_size = 0;
   const int32_t* table = nullptr;
-  int64_t first = 0, last = 0;  // visible positions, both included
-  float scale = 1.0f;
+  // Not null: only one chunk, whose values are not divided yet, and per head its largest score and sum of weights.
+  float* stats = nullptr;
+  int64_t chunk = 0;
+};
+
+// The same bits in one go, or chunk by chunk, in any order and on any thread, and merged in ascending order.
+struct AttentionKernels {
+  void (*attend)(const AttentionTask&) = nullptr;
+  // The next chunk of a token that sees it: `part` is the task that computed it. Begins and finishes the token's `out`
+  // with its first and last chunk; state [heads, 2] lives in between.
+  void (*merge)(const AttentionTask& token, const AttentionTask& part, float* state) = nullptr;
 };
 
 struct Kernels {
@@ -70,8 +99,8 @@ struct Kernels {
   void (*add)(float* x, const float* delta, int64_t n) = nullptr;
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y) = nullptr;
   void (*rotate)(float* head, const float* cos_sin, int rope_dim, RopeLayout layout) = nullptr;
-  void (*store_kv)(DType dtype, const float* x, int64_t n, void* cache) = nullptr;
-  void (*attention)(const AttentionTask&) = nullptr;
+  void (*store_kv)(const KvStoreTask&) = nullptr;
+  AttentionKernels attention;
   void (*exp)(const float* x, int64_t n, float* y) = nullptr;  // for tests: what silu and softmax use
 };
 

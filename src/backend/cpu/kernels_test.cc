@@ -157,11 +157,11 @@ TEST(HalfPrecision, StoringRoundsLikeTheScalarConversion) {
   for (CpuIsa isa : levels()) {
     for (int64_t n : {1, 7, 16, 40, 1003}) {
       std::vector<uint16_t> stored(static_cast<size_t>(n) + 1, 0xabcd);
-      cpu_kernels(isa).store_kv(DType::kF16, x.data(), n, stored.data());
+      cpu_kernels(isa).store_kv({DType::kF16, x.data(), n, stored.data()});
       for (size_t i = 0; i < static_cast<size_t>(n); ++i)
         ASSERT_EQ(stored[i], f32_to_f16(x[i])) << to_string(isa) << x[i];
       EXPECT_EQ(stored.back(), 0xabcd) << "wrote beyond the end";
-      cpu_kernels(isa).store_kv(DType::kBF16, x.data(), n, stored.data());
+      cpu_kernels(isa).store_kv({DType::kBF16, x.data(), n, stored.data()});
       for (size_t i = 0; i < static_cast<size_t>(n); ++i)
         ASSERT_EQ(stored[i], f32_to_bf16(x[i])) << to_string(isa) << x[i];
       EXPECT_EQ(stored.back(), 0xabcd) << "wrote beyond the end";

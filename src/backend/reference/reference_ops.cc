@@ -3,35 +3,73 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
+#include "backend/kv_layout.h"
 #include "backend/op_checks.h"
+#include "ops/kv_dtype.h"
 #include "quant/quantize.h"
 #include "tensor/float16.h"
 
 namespace ferrum {
 namespace {
 
-float load_kv(const View& cache, int64_t index) {
-  switch (cache.dtype) {
-    case DType::kF16: return f16_to_f32(static_cast<const uint16_t*>(cache.data)[index]);
-    case DType::kBF16: return bf16_to_f32(static_cast<const uint16_t*>(cache.data)[index]);
-    default: return static_cast<const float*>(cache.data)[index];
+// One row of K or V in the cache.
+struct KvRow {
+  const View& cache;
+  KvPlace place;
+  float* scale;  // null where the type has none
+};
+
+KvRow kv_row(const View& cache, const View& scales, KvPlace place, int64_t slot, int64_t head) {
+  float* scale = has_kv_scales(cache.dtype) ? scales.as<float>() + kv_scale_index(scales, slot, head) : nullptr;
+  return {cache, place, scale};
+}
+KvRow k_row(const KvLayer& kv, int64_t slot, int64_t head) {
+  return kv_row(kv.k, kv.k_scale, k_place(kv.k, slot, head), slot, head);
+}
+KvRow v_row(const KvLayer& kv, int64_t slot, int64_t head) {
+  return kv_row(kv.v, kv.v_scale, v_place(kv.v, slot, head), slot, head);
+}
+
+double load_kv(const KvRow& row, int64_t d) {
+  const int64_t index = row.place.first + d * row.place.step;
+  switch (row.cache.dtype) {
+    case DType::kF16: return f16_to_f32(static_cast<const uint16_t*>(row.cache.data)[index]);
+    case DType::kBF16: return bf16_to_f32(static_cast<const uint16_t*>(row.cache.data)[index]);
+    case DType::kI8: return static_cast<double>(*row.scale) * static_cast<const int8_t*>(row.cache.data)[index];
+    default: return static_cast<const float*>(row.cache.data)[index];
   }
 }
 
-void store_kv(const View& cache, int64_t index, float value) {
-  switch (cache.dtype) {
-    case DType::kF16: static_cast<uint16_t*>(cache.data)[index] = f32_to_f16(value); break;
-    case DType::kBF16: static_cast<uint16_t*>(cache.data)[index] = f32_to_bf16(value); break;
-    default: static_cast<float*>(cache.data)[index] = value; break;
+// max |x| / 127 in float32; NaN for a row that is not finite, 0 for one that is as good as zero.
+float kv_scale(const float* x, int64_t n) {
+  float largest = 0;
+  for (int64_t d = 0; d < n; ++d) {
+    if (!std::isfinite(x[d])) return std::numeric_limits<float>::quiet_NaN();
+    largest = std::max(largest, std::abs(x[d]));
   }
+  return largest < 1e-30f ? 0 : largest / 127.0f;
 }
 
-// Index of element 0 of `head` at `slot` in [num_blocks, heads, block_size, head_dim].
-int64_t kv_index(const View& cache, int64_t slot, int64_t head) {
-  const int64_t heads = cache.dim(1), block_size = cache.dim(2), head_dim = cache.dim(3);
-  return ((slot / block_size * heads + head) * block_size + slot % block_size) * head_dim;
+int8_t to_i8(float x, float largest) { return static_cast<int8_t>(std::nearbyint(x * (127.0f / largest))); }
+
+void store_kv(const KvRow& row, const float* x, int64_t n) {
+  float largest = 0;
+  if (row.scale != nullptr) {
+    *row.scale = kv_scale(x, n);
+    for (int64_t d = 0; d < n; ++d) largest = std::max(largest, std::abs(x[d]));
+  }
+  for (int64_t d = 0; d < n; ++d) {
+    const int64_t index = row.place.first + d * row.place.step;
+    switch (row.cache.dtype) {
+      case DType::kF16: static_cast<uint16_t*>(row.cache.data)[index] = f32_to_f16(x[d]); break;
+      case DType::kBF16: static_cast<uint16_t*>(row.cache.data)[index] = f32_to_bf16(x[d]); break;
+      case DType::kI8: static_cast<int8_t*>(row.cache.data)[index] = *row.scale > 0 ? to_i8(x[d], largest) : 0; break;
+      default: static_cast<float*>(row.cache.data)[index] = x[d]; break;
+    }
+  }
 }
 
 void normalise(const float* x, const float* weight, int64_t n, float eps, float* y) {
@@ -116,11 +154,8 @@ void ReferenceOps::norm_rope_store(const QkvArgs& a) {
     for (int64_t h = 0; h < a.num_kv_heads; ++h) {
       load_head(a.k.row<float>(t) + h * a.head_dim, a.k_norm, cos_sin);
       const float* v = a.v.row<float>(t) + h * a.head_dim;
-      const int64_t k_at = kv_index(a.kv.k, slot, h), v_at = kv_index(a.kv.v, slot, h);
-      for (int64_t d = 0; d < a.head_dim; ++d) {
-        store_kv(a.kv.k, k_at + d, head[static_cast<size_t>(d)]);
-        store_kv(a.kv.v, v_at + d, v[d]);
-      }
+      store_kv(k_row(a.kv, slot, h), head.data(), a.head_dim);
+      store_kv(v_row(a.kv, slot, h), v, a.head_dim);
     }
   }
 }
@@ -143,9 +178,9 @@ void ReferenceOps::attention(const AttentionPlan& plan, ConstView q, const KvLay
       scores.clear();
       double largest = -INFINITY;
       for (int64_t p = first; p <= position; ++p) {
-        const int64_t at = kv_index(kv.k, slot_of(p), kv_head);
+        const KvRow k = k_row(kv, slot_of(p), kv_head);
         double dot = 0;
-        for (int64_t d = 0; d < d_head; ++d) dot += static_cast<double>(query[d]) * load_kv(kv.k, at + d);
+        for (int64_t d = 0; d < d_head; ++d) dot += static_cast<double>(query[d]) * load_kv(k, d);
         scores.push_back(dot * plan.scale);
         largest = std::max(largest, scores.back());
       }
@@ -153,9 +188,9 @@ void ReferenceOps::attention(const AttentionPlan& plan, ConstView q, const KvLay
       for (double& s : scores) total += s = std::exp(s - largest);
       std::vector<double> sum(static_cast<size_t>(d_head), 0.0);
       for (int64_t p = first; p <= position; ++p) {
-        const int64_t at = kv_index(kv.v, slot_of(p), kv_head);
+        const KvRow v = v_row(kv, slot_of(p), kv_head);
         const double weight = scores[static_cast<size_t>(p - first)] / total;
-        for (int64_t d = 0; d < d_head; ++d) sum[static_cast<size_t>(d)] += weight * load_kv(kv.v, at + d);
+        for (int64_t d = 0; d < d_head; ++d) sum[static_cast<size_t>(d)] += weight * load_kv(v, d);
       }
       for (int64_t d = 0; d < d_head; ++d) {
         out.row<float>(t)[h * d_head + d] = static_cast<float>(sum[static_cast<size_t>(d)]);

@@ -1,123 +1,148 @@
-// Attention of one token over its paged KV: tiles of 16 positions, from the first visible one upwards, with a running
-// maximum and sum (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022). Tiles are aligned to multiples of 16
-// positions, so that the order of arithmetic depends on the token's position and window only, not on the block size.
+// Attention over the paged KV: softmax and weighted sum over chunks of 512 positions, merged in ascending order with a
+// running maximum and sum (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022).
+//
+// A row is one head of one token. What is computed for a row depends on its position and window only:
+//   scores   16 positions in 16 lanes, one chain of fused multiply-adds over the head's elements
+//   weights  exp(score - largest score of the chunk), summed in 16 lanes
+//   values   per element one chain of fused multiply-adds over the chunk's visible positions
+//   merging  out = out * keep + values * gain
+// How many rows and tiles go through a loop together decides how often a tile of K or V is read and converted, and how
+// many chains hide each other's latency; it changes no bit.
 #pragma once
 
-#include "backend/cpu/kernels.h"
-#include "backend/cpu/kernels/exp.h"
+#include "backend/cpu/kernels/attention_chunk.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
-constexpr int kPositions = 16;  // of a tile
-constexpr int kHeadGroup = 8;   // heads that walk the KV together
+constexpr int kTaskRows = 48;  // rows that walk the KV together: a chunk of it stays in the second-level cache
 
-FERRUM_INLINE float largest_of(const float* x) {
-  float largest = x[0];
-  for (int i = 1; i < kPositions; ++i) largest = x[i] > largest ? x[i] : largest;
-  return largest;
-}
-
-template <typename Plain>
-FERRUM_INLINE float dot_head(const float* q, const std::byte* k, int64_t n) {
-  F32 acc = zero();
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    acc = add(acc, mul(load(q + i), Plain::load16(k + static_cast<size_t>(i) * Plain::kBytes)));
-  }
-  if (i < n) {
-    acc = add(acc, mul(load_some<PlainF32>(q + i, n - i),
-                       load_some<Plain>(k + static_cast<size_t>(i) * Plain::kBytes, n - i)));
-  }
-  return sum(acc);
-}
-
-// out = out * keep + sum of weights[j] * v[j].
-template <typename Plain>
-FERRUM_INLINE void add_values(float* out, float keep, const float* weights, const std::byte* const* v, int begin,
-                              int end, int64_t n) {
-  for (int64_t i = 0; i < n; i += 16) {
-    const int64_t some = n - i < 16 ? n - i : 16;
-    const size_t at = static_cast<size_t>(i) * Plain::kBytes;
-    if (some == 16) {
-      F32 acc = mul(load(out + i), set1(keep));
-      for (int j = begin; j < end; ++j) acc = add(acc, mul(set1(weights[j]), Plain::load16(v[j] + at)));
-      store(out + i, acc);
-    } else {
-      F32 acc = mul(load_some<PlainF32>(out + i, some), set1(keep));
-      for (int j = begin; j < end; ++j) acc = add(acc, mul(set1(weights[j]), load_some<Plain>(v[j] + at, some)));
-      float last[16];
-      store(last, acc);
-      std::memcpy(out + i, last, static_cast<size_t>(some) * sizeof(float));
-    }
-  }
-}
-
-// Pointers to positions [tile + begin, tile + end).
-struct Tile {
-  int begin, end;
-  const std::byte* k[kPositions];
-  const std::byte* v[kPositions];
+struct RowState {
+  float largest, total;
 };
 
-FERRUM_INLINE void locate(const AttentionTask& task, size_t element, int64_t tile, Tile& at) {
-  at.begin = static_cast<int>(task.first > tile ? task.first - tile : 0);
-  at.end = static_cast<int>(task.last - tile < kPositions ? task.last - tile + 1 : kPositions);
-  for (int j = at.begin; j < at.end; ++j) {
-    const int64_t p = tile + j;
-    const int64_t index =
-        task.table[p / task.block_size] * task.block_stride + p % task.block_size * int64_t{task.head_dim};
-    at.k[j] = task.k + static_cast<size_t>(index) * element;
-    at.v[j] = task.v + static_cast<size_t>(index) * element;
-  }
+FERRUM_INLINE void begin_row(const AttentionRow& row, int64_t n, RowState& state) {
+  state = {-__builtin_inff(), 0.0f};
+  std::memset(row.out, 0, static_cast<size_t>(n) * sizeof(float));
 }
 
-template <typename Plain>
-FERRUM_INLINE void attend_group(const AttentionTask& task, const float* q, float* out, int heads) {
-  const int64_t n = task.head_dim;
-  float largest[kHeadGroup], total[kHeadGroup];
-  for (int h = 0; h < heads; ++h) {
-    largest[h] = -__builtin_inff();
-    total[h] = 0.0f;
+// Makes room for a chunk's share: what both sides are multiplied with.
+FERRUM_INLINE Merge merge_state(RowState& state, float largest, float total) {
+  const float now = largest > state.largest ? largest : state.largest;
+  float keep[16], gain[16];
+  store(keep, exp(set1(state.largest - now)));
+  store(gain, exp(set1(largest - now)));
+  state = {now, state.total * keep[0] + total * gain[0]};
+  return {keep[0], gain[0]};
+}
+
+FERRUM_INLINE void finish_row(const AttentionRow& row, int64_t n, const RowState& state) {
+  const float inverse = 1.0f / state.total;
+  for (int64_t i = 0; i < n; ++i) row.out[i] *= inverse;
+}
+
+FERRUM_INLINE AttentionRow row_of(const AttentionTask& task, int row) {
+  const int64_t token = row / task.heads, head = int64_t{row % task.heads} * task.head_dim;
+  const int64_t position = task.positions[token];
+  const bool hidden = task.window > 0 && position >= task.window;
+  return {task.q + token * task.q_stride + head, task.out + token * task.out_stride + head,
+          hidden ? position - task.window + 1 : 0, position};
+}
+
+// Scores, weights and values of kRows rows in one chunk.
+template <typename Kv, int kRows>
+FERRUM_INLINE void attend_rows(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
+                               RowState* states) {
+  alignas(64) float weights[kRows][kAttentionChunk];
+  RowTile<kRows> tile;
+  if (!look(chunk, rows, tile)) return;
+  if (chunk.lanes == kPositions) {
+    score_tiles<Kv, kRows>(task, chunk, rows, tile, weights);
+  } else {
+    for (int r = 0; r < kRows; ++r) score_pieces<Kv>(task, chunk, rows[r].q, tile.first[r], tile.last[r], weights[r]);
   }
-  std::memset(out, 0, static_cast<size_t>(heads * n) * sizeof(float));
-  Tile at;
-  for (int64_t tile = task.first / kPositions * kPositions; tile <= task.last; tile += kPositions) {
-    locate(task, Plain::kBytes, tile, at);
-    for (int h = 0; h < heads; ++h) {
-      float scores[kPositions];
-      for (float& score : scores) score = -__builtin_inff();
-      for (int j = at.begin; j < at.end; ++j) scores[j] = dot_head<Plain>(q + h * n, at.k[j], n) * task.scale;
-      const float tile_largest = largest_of(scores);
-      const float now = tile_largest > largest[h] ? tile_largest : largest[h];
-      float keep[kPositions];
-      store(keep, exp(set1(largest[h] - now)));
-      const F32 weights = exp(sub(load(scores), set1(now)));
-      store(scores, weights);
-      total[h] = total[h] * keep[0] + sum(weights);
-      largest[h] = now;
-      add_values<Plain>(out + h * n, keep[0], scores, at.v, at.begin, at.end, n);
+  Merge merges[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    merges[r] = {1.0f, 0.0f};
+    if (tile.first[r] > tile.last[r]) continue;
+    float largest, total;
+    weigh<Kv>(chunk, tile.first[r], tile.last[r], weights[r], largest, total);
+    merges[r] = merge_state(states[r], largest, total);
+  }
+  add_values<Kv, kRows>(task, chunk, rows, tile, weights, merges);
+}
+
+template <typename Kv>
+FERRUM_INLINE void attend_in_chunk(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
+                                   RowState* states, int count) {
+  int r = 0;
+  if constexpr (kMaxRows > 4) {
+    for (; r + kMaxRows <= count; r += kMaxRows) attend_rows<Kv, kMaxRows>(task, chunk, rows + r, states + r);
+  }
+  for (; r + 4 <= count; r += 4) attend_rows<Kv, 4>(task, chunk, rows + r, states + r);
+  for (; r + 2 <= count; r += 2) attend_rows<Kv, 2>(task, chunk, rows + r, states + r);
+  if (r < count) attend_rows<Kv, 1>(task, chunk, rows + r, states + r);
+}
+
+// `count` rows from `row` on.
+template <typename Kv>
+static void attend_some(const AttentionTask& task, int row, int count) {
+  AttentionRow rows[kTaskRows];
+  RowState states[kTaskRows];
+  int64_t first = INT64_MAX, last = 0;
+  for (int r = 0; r < count; ++r) {
+    rows[r] = row_of(task, row + r);
+    begin_row(rows[r], task.head_dim, states[r]);
+    first = rows[r].first < first ? rows[r].first : first;
+    last = rows[r].last > last ? rows[r].last : last;
+  }
+  Chunk chunk;
+  if (task.stats != nullptr) {
+    locate<Kv>(task, task.chunk * kAttentionChunk, first, last, chunk);
+    attend_in_chunk<Kv>(task, chunk, rows, states, count);
+    for (int r = 0; r < count; ++r) {
+      task.stats[2 * (row + r)] = states[r].largest;
+      task.stats[2 * (row + r) + 1] = states[r].total;
     }
+    return;
   }
-  for (int h = 0; h < heads; ++h) {
-    const float inverse = 1.0f / total[h];
-    for (int64_t i = 0; i < n; ++i) out[h * n + i] *= inverse;
+  for (int64_t begin = first / kAttentionChunk * kAttentionChunk; begin <= last; begin += kAttentionChunk) {
+    locate<Kv>(task, begin, first, last, chunk);
+    attend_in_chunk<Kv>(task, chunk, rows, states, count);
   }
+  for (int r = 0; r < count; ++r) finish_row(rows[r], task.head_dim, states[r]);
 }
 
-template <typename Plain>
+template <typename Kv>
 static void attend(const AttentionTask& task) {
-  for (int h = 0; h < task.heads; h += kHeadGroup) {
-    const int heads = task.heads - h < kHeadGroup ? task.heads - h : kHeadGroup;
-    const int64_t at = int64_t{h} * task.head_dim;
-    attend_group<Plain>(task, task.q + at, task.out + at, heads);
+  const int rows = task.tokens * task.heads;
+  for (int row = 0; row < rows; row += kTaskRows) {
+    attend_some<Kv>(task, row, rows - row < kTaskRows ? rows - row : kTaskRows);
   }
 }
 
-static void attention(const AttentionTask& task) {
+void attention(const AttentionTask& task) {
   switch (task.dtype) {
     case DType::kF16: attend<PlainF16>(task); break;
     case DType::kBF16: attend<PlainBF16>(task); break;
+    case DType::kI8: attend<PlainI8>(task); break;
     default: attend<PlainF32>(task); break;
+  }
+}
+
+void merge_attention(const AttentionTask& token, const AttentionTask& part, float* state) {
+  const int64_t n = token.head_dim;
+  for (int h = 0; h < token.heads; ++h) {
+    const AttentionRow row = row_of(token, h);
+    RowState merged = {state[2 * h], state[2 * h + 1]};
+    if (part.chunk == row.first / kAttentionChunk) begin_row(row, n, merged);
+    const Merge merge = merge_state(merged, part.stats[2 * h], part.stats[2 * h + 1]);
+    const float* values = part.out + h * n;
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) fold(row.out + i, load(values + i), merge, 16);
+    if (i < n) fold(row.out + i, load_some<PlainF32>(values + i, n - i), merge, n - i);
+    if (part.chunk == row.last / kAttentionChunk) finish_row(row, n, merged);
+    state[2 * h] = merged.largest;
+    state[2 * h + 1] = merged.total;
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/formats.h"
+#include "backend/cpu/kernels/plain.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -91,28 +92,6 @@ void dot(const DotTask& task) {
     for (; token + 2 <= task.tokens; token += 2) dot_row<Format, 2>(task, row, token);
     for (; token < task.tokens; ++token) dot_row<Format, 1>(task, row, token);
   }
-}
-
-// Sixteen elements as floats.
-struct PlainF32 {
-  static constexpr size_t kBytes = 4;
-  FERRUM_INLINE F32 load16(const void* p) { return load(static_cast<const float*>(p)); }
-};
-struct PlainF16 {
-  static constexpr size_t kBytes = 2;
-  FERRUM_INLINE F32 load16(const void* p) { return load_f16(p); }
-};
-struct PlainBF16 {
-  static constexpr size_t kBytes = 2;
-  FERRUM_INLINE F32 load16(const void* p) { return load_bf16(p); }
-};
-
-// The first n < 16 elements, then zeros.
-template <typename Plain>
-FERRUM_INLINE F32 load_some(const void* p, int64_t n) {
-  alignas(64) std::byte padded[16 * Plain::kBytes] = {};
-  std::memcpy(padded, p, static_cast<size_t>(n) * Plain::kBytes);
-  return Plain::load16(padded);
 }
 
 // Vector v of a row goes to running sum v % 4; they are added as (0 + 1) + (2 + 3).

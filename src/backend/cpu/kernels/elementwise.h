@@ -6,6 +6,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/exp.h"
+#include "backend/cpu/kernels/plain.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -113,28 +114,53 @@ static void rotate(float* head, const float* cos_sin, int rope_dim, RopeLayout l
   }
 }
 
-static void store_kv(DType dtype, const float* x, int64_t n, void* cache) {
-  if (dtype == DType::kF32) {
-    std::memcpy(cache, x, static_cast<size_t>(n) * sizeof(float));
-    return;
+template <typename T>
+FERRUM_INLINE void spread(const T* from, int64_t n, int64_t step, T* to) {
+  for (int64_t i = 0; i < n; ++i) to[i * step] = from[i];
+}
+
+// Symmetric, one scale for the row; rounding and special rows are those of quantize_group().
+static void store_kv_i8(const KvStoreTask& task) {
+  int32_t largest = 0;
+  for (int64_t i = 0; i < task.n; ++i) {
+    const auto magnitude = static_cast<int32_t>(bits_of(task.x[i]) & 0x7fffffffu);
+    largest = magnitude > largest ? magnitude : largest;
   }
-  auto* out = static_cast<std::byte*>(cache);
-  for (int64_t i = 0; i < n; i += 16) {
-    const int64_t some = n - i < 16 ? n - i : 16;
+  const float max = float_of(static_cast<uint32_t>(largest));
+  const bool finite = largest < 0x7f800000, zero_row = max < 1e-30f;
+  const float factor = finite && !zero_row ? 127.0f / max : 0.0f;
+  *task.scale = !finite ? __builtin_nanf("") : zero_row ? 0.0f : max / 127.0f;
+  auto* out = static_cast<int8_t*>(task.out);
+  for (int64_t i = 0; i < task.n; ++i) {
+    const float scaled = finite ? task.x[i] * factor : 0.0f;
+    out[i * task.step] = static_cast<int8_t>(bits_of(scaled + 12582912.0f) & 0xffu);
+  }
+}
+
+FERRUM_INLINE void to_bf16(const float* x, uint16_t* half) {
+  for (int l = 0; l < 16; ++l) {
+    const uint32_t bits = bits_of(x[l]);
+    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    half[l] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+  }
+}
+
+static void store_kv(const KvStoreTask& task) {
+  if (task.dtype == DType::kI8) return store_kv_i8(task);
+  if (task.dtype == DType::kF32) return spread(task.x, task.n, task.step, static_cast<float*>(task.out));
+  auto* out = static_cast<uint16_t*>(task.out);
+  for (int64_t i = 0; i < task.n; i += 16) {
+    const int64_t some = task.n - i < 16 ? task.n - i : 16;
     uint16_t half[16];
-    const F32 values = load_some<PlainF32>(x + i, some);
-    if (dtype == DType::kF16) {
+    const F32 values = load_some<PlainF32>(task.x + i, some);
+    if (task.dtype == DType::kF16) {
       store_f16(half, values);
     } else {
       float f[16];
       store(f, values);
-      for (int l = 0; l < 16; ++l) {
-        const uint32_t bits = bits_of(f[l]);
-        const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-        half[l] = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
-      }
+      to_bf16(f, half);
     }
-    std::memcpy(out + 2 * i, half, static_cast<size_t>(some) * 2);
+    spread(half, some, task.step, out + i * task.step);
   }
 }
 

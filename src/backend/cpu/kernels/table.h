@@ -2,11 +2,13 @@
 #pragma once
 
 #include "backend/cpu/kernels/dot.h"
-// After dot.h, whose loads of partial vectors they use:
-#include "backend/cpu/kernels/attention.h"
 #include "backend/cpu/kernels/elementwise.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+// In kernels_<level>_attention.cc.
+void attention(const AttentionTask& task);
+void merge_attention(const AttentionTask& token, const AttentionTask& part, float* state);
 
 template <typename Format>
 constexpr void set_dot(Kernels& k) {
@@ -39,7 +41,7 @@ constexpr Kernels make_kernels() {
   k.silu_mul = silu_mul;
   k.rotate = rotate;
   k.store_kv = store_kv;
-  k.attention = attention;
+  k.attention = {attention, merge_attention};
   k.exp = exp_row;
   return k;
 }

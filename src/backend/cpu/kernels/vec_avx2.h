@@ -13,6 +13,7 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 4;
+constexpr bool kManyRegisters = false;
 
 struct F32 {
   __m256 a, b;
@@ -49,6 +50,10 @@ FERRUM_INLINE __m256 widen_bf16(const void* p) {
 FERRUM_INLINE F32 load_bf16(const void* p) {
   return {widen_bf16(p), widen_bf16(static_cast<const std::byte*>(p) + 16)};
 }
+FERRUM_INLINE __m256 widen_i8(const void* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+}
+FERRUM_INLINE F32 load_i8(const void* p) { return {widen_i8(p), widen_i8(static_cast<const std::byte*>(p) + 8)}; }
 FERRUM_INLINE void store(float* p, F32 x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
@@ -61,6 +66,7 @@ FERRUM_INLINE void store_f16(void* p, F32 x) {
 FERRUM_INLINE F32 add(F32 x, F32 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 FERRUM_INLINE F32 sub(F32 x, F32 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
 FERRUM_INLINE F32 mul(F32 x, F32 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+FERRUM_INLINE F32 fma(F32 x, F32 y, F32 z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
 FERRUM_INLINE F32 div(F32 x, F32 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 FERRUM_INLINE F32 greater(F32 x, F32 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 FERRUM_INLINE F32 lesser(F32 x, F32 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }

@@ -12,6 +12,7 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 8;
+constexpr bool kManyRegisters = true;  // 32, each of a whole F32
 
 struct F32 {
   __m512 v;
@@ -42,6 +43,9 @@ FERRUM_INLINE F32 load_bf16(const void* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
+FERRUM_INLINE F32 load_i8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
 FERRUM_INLINE void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 FERRUM_INLINE void store_f16(void* p, F32 a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -49,6 +53,7 @@ FERRUM_INLINE void store_f16(void* p, F32 a) {
 FERRUM_INLINE F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 FERRUM_INLINE F32 sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 FERRUM_INLINE F32 mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+FERRUM_INLINE F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 FERRUM_INLINE F32 div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 FERRUM_INLINE F32 greater(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 FERRUM_INLINE F32 lesser(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }

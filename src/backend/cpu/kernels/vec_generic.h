@@ -19,7 +19,8 @@
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
-constexpr int kTokenTile = 4;  // tokens that share one unpacking of a weight block
+constexpr int kTokenTile = 4;           // tokens that share one unpacking of a weight block
+constexpr bool kManyRegisters = false;  // 32 that hold a whole F32 each
 
 typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
@@ -88,6 +89,13 @@ FERRUM_INLINE F32 load_bf16(const void* p) {
   }
   return r;
 }
+FERRUM_INLINE F32 load_i8(const void* p) {
+  int8_t b[16];
+  std::memcpy(b, p, sizeof b);
+  F32 r;
+  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = b[i];
+  return r;
+}
 FERRUM_INLINE void store(float* p, F32 a) { std::memcpy(p, a.v, sizeof a.v); }
 FERRUM_INLINE void store_f16(void* p, F32 a) {
   uint16_t h[16];
@@ -112,6 +120,13 @@ FERRUM_LANEWISE(div, x / y)
 FERRUM_LANEWISE(greater, x > y ? x : y)
 FERRUM_LANEWISE(lesser, x < y ? x : y)
 #undef FERRUM_LANEWISE
+// a * b + c with one rounding, as the C library computes it where the machine has no instruction: slow, the same bits.
+FERRUM_INLINE F32 fma(F32 a, F32 b, F32 c) {
+  F32 r;
+  for (int i = 0; i < 16; ++i)
+    r.v[i / 4][i % 4] = __builtin_fmaf(a.v[i / 4][i % 4], b.v[i / 4][i % 4], c.v[i / 4][i % 4]);
+  return r;
+}
 
 FERRUM_INLINE F32 to_float(I32 a) {
   F32 r;
