@@ -122,6 +122,7 @@ TEST_F(KeysTest, KvTypeChangesWhatIsComputed) {
   EXPECT_EQ(half, logprobs(*small()));
   EXPECT_NE(half, logprobs(*small({{"FERRUM_KV_DTYPE", "fp32"}})));
   EXPECT_NE(half, logprobs(*small({{"FERRUM_KV_DTYPE", "bf16"}})));
+  EXPECT_NE(half, logprobs(*small({{"FERRUM_KV_DTYPE", "int8"}})));
 }
 
 TEST_F(KeysTest, BlocksAndTheirSizeAreWhatTheCacheHas) {
