@@ -195,6 +195,36 @@ TEST_F(PolicyTest, AdmissionKeysDecideWhatAStepReads) {
   EXPECT_TRUE(decoded);
 }
 
+// What speculation did for an answer to a prompt that repeats itself.
+class SpeculationKeysTest : public KeysTest {
+ protected:
+  static EngineStats after(Keys keys) {
+    keys.emplace_back("FERRUM_SPECULATION", "ngram");
+    const auto engine = small(keys);
+    Request request = prompt(40, 60);
+    for (size_t i = 0; i < request.prompt.size(); ++i) request.prompt[i] = static_cast<TokenId>(3 + i % 4);
+    EXPECT_TRUE(submit(*engine, std::move(request)).is_ok());
+    steps_until_idle(*engine);
+    return engine->stats();
+  }
+};
+
+TEST_F(SpeculationKeysTest, DecideWhetherAndHowFarIsGuessed) {
+  const auto off = small();
+  EXPECT_TRUE(submit(*off, prompt(40, 60)).is_ok());
+  steps_until_idle(*off);
+  EXPECT_EQ(off->stats().drafts, 0u);
+
+  const EngineStats plain = after({});
+  EXPECT_GT(plain.drafted_tokens, plain.drafts);
+  const EngineStats one = after({{"FERRUM_SPECULATION_MAX_DRAFT", "1"}});
+  EXPECT_GT(one.drafts, 0u);
+  EXPECT_EQ(one.drafted_tokens, one.drafts);
+  // Short suffixes have occurred before more often than long ones, and are wrong more often.
+  EXPECT_LT(after({{"FERRUM_SPECULATION_NGRAM_MIN", "8"}}).drafted_tokens, plain.drafted_tokens);
+  EXPECT_GT(after({{"FERRUM_SPECULATION_NGRAM_MAX", "1"}}).drafts, plain.drafts);
+}
+
 // A key that nothing here can obey is refused by name; one that says what happens anyway is not.
 TEST_F(KeysTest, WhatThisBuildCannotDoIsRefused) {
   int refused = 0;
@@ -234,7 +264,11 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_MAX_BATCHED_TOKENS",
                                              "FERRUM_ACTIVE_DECODE_PREFILL_CHUNK",
                                              "FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE",
-                                             "FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE"};
+                                             "FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE",
+                                             "FERRUM_SPECULATION",
+                                             "FERRUM_SPECULATION_MAX_DRAFT",
+                                             "FERRUM_SPECULATION_NGRAM_MIN",
+                                             "FERRUM_SPECULATION_NGRAM_MAX"};
   const std::set<std::string_view> elsewhere = {
       "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
       // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
