@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -9,7 +10,35 @@
 
 namespace ferrum {
 
+namespace {
+
 constexpr int kHistoryLines = 1000;
+
+// Makes Ctrl-C and Ctrl-D characters from before the prompt is seen until the line is read. libedit alone does so after
+// it has written the prompt: a Ctrl-C in between would be a signal that nobody waits for, and take the typed text with
+// it, and a Ctrl-D would be lost.
+class KeysAsCharacters {
+ public:
+  KeysAsCharacters() : active_(tcgetattr(STDIN_FILENO, &before_) == 0) {
+    if (!active_) return;
+    termios raw = before_;
+    raw.c_lflag &= ~static_cast<tcflag_t>(ISIG | ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+  }
+  ~KeysAsCharacters() {
+    if (active_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+  }
+  KeysAsCharacters(const KeysAsCharacters&) = delete;
+  KeysAsCharacters& operator=(const KeysAsCharacters&) = delete;
+
+ private:
+  termios before_{};
+  const bool active_;
+};
+
+}  // namespace
 
 struct LineEditor::Impl {
   EditLine* editor = nullptr;
@@ -61,6 +90,7 @@ LineEditor::Outcome LineEditor::read(const std::string& prompt, std::string& lin
   impl_->prompt = prompt;
   impl_->interrupted = false;
   int length = 0;
+  const KeysAsCharacters keys_as_characters;
   const char* text = el_gets(impl_->editor, &length);
   if (impl_->interrupted) {
     std::fputs("^C\n", stdout);
