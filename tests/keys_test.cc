@@ -225,12 +225,45 @@ TEST_F(SpeculationKeysTest, DecideWhetherAndHowFarIsGuessed) {
   EXPECT_GT(after({{"FERRUM_SPECULATION_NGRAM_MAX", "1"}}).drafts, plain.drafts);
 }
 
+bool is_of_a_missing_part(const KeySpec& key) {
+  return (key.part != Part::kCore && key.part != Part::kProfiler) || key.toml.starts_with("kernels.");
+}
+
+// Each key times its kind of step, and changes nothing about what is computed.
+TEST_F(KeysTest, ProfilesTimeTheStepsTheyAreFor) {
+  const auto usual = logprobs(*small());
+  struct Case {
+    const char* key;
+    std::string title, row;
+    uint64_t steps;
+  };
+  // A prompt of 40 tokens in steps of 32 and 8, the second of which gives the first token of 4.
+  const Case cases[] = {{"FERRUM_PREFILL_OP_PROFILE", "prefill operations", "attention", 2},
+                        {"FERRUM_DECODE_OP_PROFILE", "decode operations", "linear ffn_down", 3},
+                        {"FERRUM_DECODE_LAYER_PROFILE", "decode layers", "layer 0", 3}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.key);
+    EXPECT_EQ(usual, logprobs(*small({{c.key, "true"}})));
+    const auto engine = small({{c.key, "true"}, {"FERRUM_MAX_BATCHED_TOKENS", "32"}, {"FERRUM_PAGED_MAX_SEQS", "4"}});
+    ASSERT_TRUE(submit(*engine, prompt(40)).is_ok());
+    EXPECT_EQ(steps_until_idle(*engine), 5);
+    const auto tables = engine->recorder()->profile()->tables();
+    ASSERT_EQ(tables.size(), 1u);
+    EXPECT_EQ(tables[0].title, c.title);
+    EXPECT_EQ(tables[0].steps, c.steps);
+    const auto row = std::find_if(tables[0].rows.begin(), tables[0].rows.end(),
+                                  [&](const OpTotal& total) { return total.name == c.row; });
+    ASSERT_NE(row, tables[0].rows.end()) << render(tables);
+    EXPECT_GT(row->nanoseconds, 0);
+  }
+  EXPECT_EQ(small()->recorder()->profile(), nullptr);
+}
+
 // A key that nothing here can obey is refused by name; one that says what happens anyway is not.
 TEST_F(KeysTest, WhatThisBuildCannotDoIsRefused) {
   int refused = 0;
   for (const KeySpec& key : all_keys()) {
-    const bool of_a_missing_part = key.part != Part::kCore || key.toml.starts_with("kernels.");
-    if (!of_a_missing_part) continue;
+    if (!is_of_a_missing_part(key)) continue;
     std::string value = "1";
     if (key.type == KeyType::kBool) value = key.part == Part::kContiguousKv ? "false" : "true";
     if (key.type == KeyType::kInt) value = std::to_string(static_cast<int64_t>(std::max(key.low, 8.0)));
@@ -268,14 +301,17 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_SPECULATION",
                                              "FERRUM_SPECULATION_MAX_DRAFT",
                                              "FERRUM_SPECULATION_NGRAM_MIN",
-                                             "FERRUM_SPECULATION_NGRAM_MAX"};
+                                             "FERRUM_SPECULATION_NGRAM_MAX",
+                                             "FERRUM_DECODE_OP_PROFILE",
+                                             "FERRUM_PREFILL_OP_PROFILE",
+                                             "FERRUM_DECODE_LAYER_PROFILE"};
   const std::set<std::string_view> elsewhere = {
       "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
       // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
       "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY", "FERRUM_SERVED_MODEL_NAME", "FERRUM_CORS_ORIGIN",
       "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS"};
   for (const KeySpec& key : all_keys()) {
-    const bool refused = key.part != Part::kCore || key.toml.starts_with("kernels.");
+    const bool refused = is_of_a_missing_part(key);
     EXPECT_EQ(int{refused} + static_cast<int>(tested.count(key.name) + elsewhere.count(key.name)), 1) << key.name;
   }
 }

@@ -24,10 +24,11 @@ ALLOWED = {
     "kv": {"base", "types"},
     "sched": {"base", "types", "kv"},
     "speculation": {"base", "types"},
+    "trace": {"base", "types"},
     "runner": {"base", "tensor", "types", "ops", "models", "kv"},
     "engine": {"base", "config", "types", "tensor", "quant", "io", "text", "ops", "backend", "models", "kv", "sched",
-               "speculation", "runner"},
-    "apps": {"base", "config", "types", "tensor", "text", "engine"},
+               "speculation", "trace", "runner"},
+    "apps": {"base", "config", "types", "tensor", "text", "trace", "engine"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 # Tests may reach down to whatever makes their point.

@@ -45,6 +45,8 @@ void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializ
 void add_record_flags(CLI::App& command, RecordFiles& files) {
   command.add_option("--effective-config", files.effective_config, "Write the resolved configuration, as JSON, here");
   command.add_option("--decision-trace", files.decision_trace, "Write every decision, one JSON object per line, here");
+  command.add_option("--trace-file", files.trace_file,
+                     "At the end, write what the engine did, as a trace for chrome://tracing or Perfetto, here");
 }
 
 int report(const Status& status) {

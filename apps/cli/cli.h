@@ -44,7 +44,7 @@ void add_config_command(CLI::App& app, Invocation& invocation);
 void add_plan_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
 
-// --effective-config and --decision-trace.
+// --effective-config, --decision-trace and --trace-file.
 void add_record_flags(CLI::App& command, RecordFiles& files);
 void add_completion_command(CLI::App& app, Invocation& invocation);
 

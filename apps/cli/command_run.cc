@@ -79,9 +79,13 @@ int run_command(const RunFlags& flags, const Settings& settings) {
   Engine& engine = *loaded->engine;
   engine.start();
   Conversation conversation(engine, std::move(generation), flags.system, flags.raw);
-  if (one_shot) return answer_and_leave(conversation, flags, *prompt);
-  if (flags.json) return report(invalid_argument("--json needs --prompt or standard input that is not a terminal"));
-  return chat_interactively(engine, conversation, flags.verbose);
+  if (!one_shot && flags.json) {
+    return report(invalid_argument("--json needs --prompt or standard input that is not a terminal"));
+  }
+  const int code = one_shot ? answer_and_leave(conversation, flags, *prompt)
+                            : chat_interactively(engine, conversation, flags.verbose);
+  write_activity(flags.record, engine);
+  return code;
 }
 
 }  // namespace

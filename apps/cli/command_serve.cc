@@ -105,6 +105,7 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
                (*server)->open_connections(), drain_seconds);
   service.begin_draining();
   if (!(*server)->stop(std::chrono::seconds(drain_seconds))) spdlog::warn("some answers did not finish in time");
+  write_activity(flags.record, engine);
   return kExitOk;
 }
 

@@ -6,9 +6,12 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "trace/chrome_trace.h"
 
 namespace ferrum {
 namespace {
+
+constexpr RecordLimits kTraced{.steps = 1 << 16, .requests = 1 << 13};  // some 40 MB at most
 
 Status write_text(const std::string& path, const std::string& text) {
   if (path.empty()) return Status::ok();
@@ -72,7 +75,13 @@ Result<ConfiguredEngine> load_configured(const std::string& model_path, const Se
   ConfiguredEngine out;
   FERRUM_ASSIGN_OR_RETURN(out.configuration, configure(model_path, settings, kind));
   RunConfig& run = out.configuration.run;
-  FERRUM_ASSIGN_OR_RETURN(out.engine, Engine::load(model_path, engine_options(run), progress));
+  EngineOptions options = engine_options(run);
+  if (!files.trace_file.empty()) {
+    // Now, and not after hours of work: can it be written at all?
+    FERRUM_RETURN_IF_ERROR(write_text(files.trace_file, files.trace_file == "-" ? "" : "{}\n"));
+    options.record = kTraced;
+  }
+  FERRUM_ASSIGN_OR_RETURN(out.engine, Engine::load(model_path, options, progress));
   record_kernels(out.engine->kernel_choices(), run);
   log_decisions(run);
   FERRUM_RETURN_IF_ERROR(write_record(files, out.configuration));
@@ -88,6 +97,15 @@ Status write_record(const RecordFiles& files, const Configuration& configuration
   FERRUM_RETURN_IF_ERROR(write_text(files.effective_config,
                                     effective_config_document(configuration.input, configuration.run).dump(2) + "\n"));
   return write_text(files.decision_trace, decision_trace_jsonl(configuration.run));
+}
+
+void write_activity(const RecordFiles& files, const Engine& engine) {
+  const FlightRecorder* recorder = engine.recorder();
+  if (recorder == nullptr) return;
+  if (recorder->profile() != nullptr) std::fputs(render(recorder->profile()->tables()).c_str(), stderr);
+  if (files.trace_file.empty()) return;
+  const Status written = write_text(files.trace_file, chrome_trace(*recorder) + "\n");
+  if (!written.is_ok()) spdlog::error("the trace is lost: {}", written.message());
 }
 
 nlohmann::ordered_json summary_of(const RunConfig& run) {

@@ -14,6 +14,7 @@ namespace ferrum {
 struct RecordFiles {
   std::string effective_config;  // the document, docs/schema/effective_config.schema.json
   std::string decision_trace;    // JSONL, docs/schema/decision.schema.json
+  std::string trace_file;        // what the engine did, for chrome://tracing; written when the command ends
 };
 
 struct ConfiguredEngine {
@@ -33,6 +34,9 @@ Result<EngineOptions> resolved_options(const std::string& model_path, const Sett
 void record_kernels(const std::vector<KernelChoice>& kernels, RunConfig& run);
 
 Status write_record(const RecordFiles& files, const Configuration& configuration);
+
+// What is left when an engine has run: the trace, and the tables of its profiles on standard error. Complains itself.
+void write_activity(const RecordFiles& files, const Engine& engine);
 
 // Selected values by decision, for /health.
 nlohmann::ordered_json summary_of(const RunConfig& run);

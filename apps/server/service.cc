@@ -7,6 +7,7 @@
 
 #include "apps/common/chat_prompt.h"
 #include "apps/server/generation.h"
+#include "apps/server/stats.h"
 #include "apps/server/web_page.h"
 #include "base/quote.h"
 
@@ -115,6 +116,7 @@ const Service::Route* Service::find_route(const HttpRequest& request, bool& path
       {"GET", "/health", false, &Service::health},
       {"GET", "/version", true, &Service::version},
       {"GET", "/metrics", true, &Service::prometheus},
+      {"GET", "/stats", true, &Service::stats},
       {"GET", "/v1/models", true, &Service::models},
       {"GET", "/v1/models/", true, &Service::model},
       {"POST", "/v1/chat/completions", true, &Service::chat_completions},
@@ -157,7 +159,7 @@ std::optional<HttpResponse> Service::refuse(const HttpRequest& head) {
     return error_response(make_error(404,
                                      "there is nothing at " + ferrum::quoted(head.path) +
                                          "; see /v1/chat/completions, /v1/completions, /v1/models, /health, "
-                                         "/metrics, /version",
+                                         "/metrics, /stats, /version",
                                      "not_found"));
   }
   if (route == nullptr) {
@@ -230,6 +232,8 @@ Reply Service::prometheus(const HttpRequest&) {
   response.body = metrics_->render(engine_.stats(), engine_.options());
   return response;
 }
+
+Reply Service::stats(const HttpRequest&) { return json_response(200, stats_json(engine_)); }
 
 Json Service::model_entry(const std::string& name) const {
   return {{"id", name},

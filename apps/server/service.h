@@ -49,6 +49,7 @@ class Service : public HttpHandler {
   Reply health(const HttpRequest& request);
   Reply version(const HttpRequest& request);
   Reply prometheus(const HttpRequest& request);
+  Reply stats(const HttpRequest& request);
   Reply models(const HttpRequest& request);
   Reply model(const HttpRequest& request);
   Reply chat_completions(const HttpRequest& request);

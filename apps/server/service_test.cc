@@ -86,6 +86,17 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<Service> service_;
 };
 
+TEST_F(ServiceTest, StatsNeedTheKeyAndShowNoText) {
+  options_.access.api_key = "secret";
+  EXPECT_EQ(call("GET", "/stats").status, 401);
+  HttpRequest request;
+  request.authorization = "Bearer secret";
+  const Answered answer = call("GET", "/stats", "", request);
+  ASSERT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.json()["engine"]["kv_blocks_total"], 100);
+  EXPECT_TRUE(answer.json()["requests"].is_array());
+}
+
 TEST_F(ServiceTest, ChatCompletionHasOpenAisShape) {
   const Answered answer = chat(R"("model":"alias","max_tokens":3)");
   ASSERT_EQ(answer.status, 200) << answer.body;

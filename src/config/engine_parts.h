@@ -11,7 +11,7 @@ struct EngineParts {
   bool moe = false;   // mixture-of-experts models
   bool prefix_cache = false;
   bool contiguous_kv = false;  // a KV cache that is not paged
-  bool profiler = false;       // timings of operations and layers
+  bool profiler = true;        // timings of operations and layers
 
   // An engine with everything that settings speak of: what the rules of the resolver are written for.
   static EngineParts all();

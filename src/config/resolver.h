@@ -32,11 +32,14 @@ enum class AdmissionPolicy { kContinuous, kPromptTokenEstimate, kPrefillFirstUnt
 
 struct RunConfig {
   // Where and how it computes.
-  std::string backend;                    // "cpu", "reference", "cuda"; "unknown" for unknown hardware
-  std::string cpu_isa;                    // one of cpu_isa_levels(); "" where the cpu does not compute
-  int64_t threads = 0;                    // 0 where the host is unknown
-  std::string dtype;                      // of activations: "fp32"
-  bool parity_gate = true;                // kernels are compared with the reference before they are used
+  std::string backend;             // "cpu", "reference", "cuda"; "unknown" for unknown hardware
+  std::string cpu_isa;             // one of cpu_isa_levels(); "" where the cpu does not compute
+  int64_t threads = 0;             // 0 where the host is unknown
+  std::string dtype;               // of activations: "fp32"
+  bool parity_gate = true;         // kernels are compared with the reference before they are used
+  bool decode_op_profile = false;  // what is timed inside forward passes
+  bool prefill_op_profile = false;
+  bool decode_layer_profile = false;
   std::optional<CpuProfile> cpu_profile;  // of backend cpu on a known host
   std::optional<GpuProfile> gpu_profile;  // of backend cuda with a known compute capability
   AttentionPrefill attention_prefill = AttentionPrefill::kLegacyPagedVarlen;

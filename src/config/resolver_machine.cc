@@ -34,6 +34,7 @@ class MachineResolver {
       FERRUM_RETURN_IF_ERROR(decide_threads());
       decide_parity_gate();
     }
+    decide_profiles();
     decide_kv();
     decide_context();
     return decide_kernels(in_, record_, config_);
@@ -163,6 +164,20 @@ class MachineResolver {
     record_.select("parity_gate", gate.value ? 0 : 1, gate,
                    {{"on", "switched off"}, {"off", "a wrong kernel would go unnoticed"}},
                    {Effect::kCorrectness, Effect::kPerformance});
+  }
+
+  // A decision only where one was asked for: an engine that is not timed has nothing to tell about it.
+  void decide_profiles() {
+    const auto decide = [&](std::string_view key, const char* selection, bool& choice) {
+      if (!settings_.has(key)) return;
+      const Flag flag = record_.flag(key, false, Source::kDefault);
+      choice = flag.value;
+      record_.select(selection, choice ? 0 : 1, flag, {{"on", "switched off"}, {"off", "asked for"}},
+                     {Effect::kDiagnostics});
+    };
+    decide("FERRUM_DECODE_OP_PROFILE", "decode_op_profile", config_.decode_op_profile);
+    decide("FERRUM_PREFILL_OP_PROFILE", "prefill_op_profile", config_.prefill_op_profile);
+    decide("FERRUM_DECODE_LAYER_PROFILE", "decode_layer_profile", config_.decode_layer_profile);
   }
 
   void decide_kv() {

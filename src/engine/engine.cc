@@ -10,6 +10,7 @@
 #include "engine/memory_plan.h"
 #include "engine/model_backend.h"
 #include "engine/model_step_runner.h"
+#include "engine/profiled_backend.h"
 #include "io/gguf.h"
 #include "models/registry.h"
 
@@ -49,6 +50,7 @@ struct Parts {
   std::vector<KernelChoice> kernels;
   CoreOptions core;
   std::unique_ptr<StepRunner> runner;
+  std::shared_ptr<OpProfile> profile;  // nullptr where nothing is timed
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;
 };
@@ -63,7 +65,7 @@ class EngineImpl final : public Engine {
         plan_(std::move(parts.plan)),
         tokenizer_(parts.tokenizer),
         chat_template_(std::move(parts.chat_template)),
-        core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer)) {}
+        core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer), std::move(parts.profile)) {}
 
   Result<RequestId> submit(Request request, EventSink sink) override {
     return core_.submit(std::move(request), std::move(sink));
@@ -79,6 +81,7 @@ class EngineImpl final : public Engine {
   std::string describe() const override { return description_; }
   EngineStats stats() const override { return core_.stats(); }
   std::vector<KernelChoice> kernel_choices() const override { return kernels_; }
+  const FlightRecorder* recorder() const override { return &core_.recorder(); }
   const MemoryPlan* memory_plan() const override { return &plan_; }
 
  private:
@@ -126,7 +129,8 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
-  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation};
+  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation,
+                o.record};
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;
@@ -167,6 +171,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, cons
   FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*file, plan.options));
   parts.kernels = backend->kernel_choices();
   report_rejected(parts.kernels);
+  if (options.profile.any()) {
+    parts.profile = std::make_shared<OpProfile>(options.profile);
+    backend = profiled_backend(std::move(backend), parts.profile);
+  }
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(file, *backend, [&](double fraction, const std::string& what) {
                             report(0.1 + 0.8 * fraction, what);
                           }));

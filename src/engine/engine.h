@@ -16,6 +16,7 @@
 #include "tensor/dtype.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
+#include "trace/flight_recorder.h"
 #include "types/kernel_choice.h"
 #include "types/model_spec.h"
 #include "types/progress.h"
@@ -42,6 +43,8 @@ struct EngineOptions {
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
   SpeculationParams speculation;  // of requests that do not say
+  ProfileChoice profile;  // what is timed inside forward passes
+  RecordLimits record;    // how much of the past is remembered
 };
 
 struct Request {
@@ -113,6 +116,8 @@ class Engine {
   virtual std::shared_ptr<const ChatTemplate> chat_template() const = 0;
   virtual std::string describe() const = 0;  // one line: model, backend, KV
   virtual EngineStats stats() const = 0;
+  // What it did lately; nullptr where nothing is recorded (fakes).
+  virtual const FlightRecorder* recorder() const { return nullptr; }
   // What it was started with; nullptr if it has none (fakes).
   virtual const MemoryPlan* memory_plan() const { return nullptr; }
   // What the parity gate let pass and what it refused; empty without a gate.

@@ -9,10 +9,11 @@
 namespace ferrum {
 
 EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
-                       std::shared_ptr<const Tokenizer> tokenizer)
+                       std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<OpProfile> profile)
     : options_(options),
       runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
+      recorder_(options.record, std::move(profile)),
       kv_(options.num_blocks, options.block_size),
       scheduler_(options.scheduler, kv_) {}
 
@@ -31,6 +32,7 @@ Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
     if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
     FERRUM_RETURN_IF_ERROR(scheduler_.submit(entry));
     sequences_.emplace(id, std::move(sequence));
+    recorder_.queued(id, entry.prompt_tokens);
   }
   work_.notify_one();
   return id;
@@ -81,10 +83,18 @@ Result<bool> EngineCore::step() {
 }
 
 bool EngineCore::run_step() {
+  recorder_.begin_step();
   Step step = begin_step();
   if (!step.plan && step.touched.empty()) return false;
-  if (step.plan) run(step);
+  const bool runs = step.plan.has_value();
+  std::vector<SeqId> preempted;
+  if (runs) {
+    preempted = step.plan->preempted;
+    run(step);
+  }
   deliver(step);
+  recorder_.end_phase(StepPhase::kDeliver);
+  if (runs) recorder_.end_step(step.record, step.recorded, preempted);
   forget_finished(step);
   return true;
 }
@@ -94,6 +104,7 @@ EngineCore::Step EngineCore::begin_step() {
   Step step;
   apply_cancels(step);
   step.plan = scheduler_.plan();
+  recorder_.end_phase(StepPhase::kPlan);
   if (!step.plan) return step;
   step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
   for (const PlannedRow& row : step.plan->rows) {
@@ -103,7 +114,22 @@ EngineCore::Step EngineCore::begin_step() {
     step.touched.push_back(sequence);
   }
   stats_.preemptions += step.plan->preempted.size();
+  record_plan(step);
+  recorder_.end_phase(StepPhase::kBuild);
   return step;
+}
+
+void EngineCore::record_plan(Step& step) {
+  step.record.token_budget = options_.scheduler.max_batched_tokens;
+  step.record.running = scheduler_.running();
+  step.record.waiting = scheduler_.waiting();
+  step.record.kv_used = kv_.used_blocks();
+  step.record.kv_total = kv_.num_blocks();
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const PlannedRow& row = step.plan->rows[i];
+    const int of_prompt = std::clamp(step.rows[i]->prompt_tokens() - row.begin, 0, row.count);
+    step.recorded.push_back({row.seq, !row.samples || of_prompt > 0, row.count, of_prompt, 0});
+  }
 }
 
 void EngineCore::apply_cancels(Step& step) {
@@ -119,7 +145,10 @@ void EngineCore::apply_cancels(Step& step) {
 
 // The transaction: all rows count, or none does.
 void EngineCore::run(Step& step) {
+  recorder_.begin_forward(
+      std::any_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; }));
   const Result<ConstView> logits = runner_->run(step.batch);
+  recorder_.end_phase(StepPhase::kForward);
   if (!logits.is_ok()) return fail(step, logits.status());
   std::vector<RowOutcome> outcomes;
   for (size_t i = 0; i < step.rows.size(); ++i) {
@@ -132,8 +161,8 @@ void EngineCore::run(Step& step) {
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const PlannedRow& row = step.plan->rows[i];
-    const int prompt = step.rows[i]->prompt_tokens();
-    stats_.prompt_tokens += static_cast<uint64_t>(std::clamp(prompt - row.begin, 0, row.count));
+    step.recorded[i].generated = outcomes[i].new_tokens;
+    stats_.prompt_tokens += static_cast<uint64_t>(step.recorded[i].prompt_tokens);
     stats_.generated_tokens += static_cast<uint64_t>(outcomes[i].new_tokens);
     if (row.drafts == 0) continue;
     ++stats_.drafts;
@@ -145,10 +174,12 @@ void EngineCore::run(Step& step) {
   for (const Sequence* sequence : step.rows) {
     if (!sequence->finished() && sequence->guesses() > 0) scheduler_.offer_drafts(sequence->id(), sequence->guesses());
   }
+  recorder_.end_phase(StepPhase::kSample);
 }
 
 void EngineCore::fail(Step& step, const Status& why) {
   spdlog::error("a step of {} rows failed: {}", step.rows.size(), why.message());
+  step.record.failed = true;
   std::lock_guard lock(mutex_);
   scheduler_.rollback(std::move(*step.plan));
   for (Sequence* sequence : step.rows) {
@@ -178,6 +209,7 @@ void EngineCore::forget_finished(const Step& step) {
   std::lock_guard lock(mutex_);
   for (const Sequence* sequence : step.touched) {
     if (!sequence->finished()) continue;
+    recorder_.finished(sequence->id(), sequence->finish_reason());
     const auto it = sequences_.find(sequence->id());
     finished.push_back(std::move(it->second));
     sequences_.erase(it);

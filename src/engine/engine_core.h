@@ -17,6 +17,7 @@
 #include "engine/sequence.h"
 #include "engine/step_runner.h"
 #include "sched/scheduler.h"
+#include "trace/flight_recorder.h"
 
 namespace ferrum {
 
@@ -26,12 +27,13 @@ struct CoreOptions {
   int num_blocks = 0;
   int block_size = 16;
   SpeculationParams speculation;  // of requests that do not say
+  RecordLimits record;
 };
 
 class EngineCore {
  public:
-  EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
-             std::shared_ptr<const Tokenizer> tokenizer);
+  EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner, std::shared_ptr<const Tokenizer> tokenizer,
+             std::shared_ptr<OpProfile> profile = nullptr);
   ~EngineCore();
   EngineCore(const EngineCore&) = delete;
   EngineCore& operator=(const EngineCore&) = delete;
@@ -43,6 +45,7 @@ class EngineCore {
   void drain();
   Result<bool> step();
   EngineStats stats() const;
+  const FlightRecorder& recorder() const { return recorder_; }
 
   // Broken invariants of scheduler and allocator; for tests, while no step runs.
   std::vector<std::string> violations() const;
@@ -53,6 +56,8 @@ class EngineCore {
     Batch batch;
     std::vector<Sequence*> rows;     // of the plan
     std::vector<Sequence*> touched;  // may have events
+    StepRecord record;
+    std::vector<RecordedRow> recorded;  // one per row
   };
 
   void thread_main();
@@ -61,6 +66,7 @@ class EngineCore {
   void apply_cancels(Step& step);
   void run(Step& step);
   void fail(Step& step, const Status& why);
+  void record_plan(Step& step);
   void deliver(const Step& step);
   void forget_finished(const Step& step);
   void deliver_to(Sequence& sequence);
@@ -70,6 +76,7 @@ class EngineCore {
   const std::unique_ptr<StepRunner> runner_;  // step thread
   const std::shared_ptr<const Tokenizer> tokenizer_;
   SamplerScratch scratch_;  // step thread
+  FlightRecorder recorder_;
   std::atomic<RequestId> last_id_{0};
 
   mutable std::mutex mutex_;

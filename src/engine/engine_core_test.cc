@@ -316,6 +316,55 @@ TEST(EngineCore, AThrowingSinkCostsOnlyItsOwnRequest) {
   EXPECT_EQ(calls, 2);
 }
 
+TEST(EngineCore, TheRecordAgreesWithWhatClientsHeardAndWithTheCounters) {
+  CoreOptions options = roomy();
+  options.num_blocks = 14;  // of 4 tokens: three times 8 + 24 do not fit at once
+  Harness h(options);
+  std::vector<Heard> heard(4);
+  const std::vector<TokenId> text = {3, 4, 5, 6, 7, 8, 9, 10};
+  for (size_t i = 0; i < 3; ++i) h.submit(endless(text, 24), heard[i]);
+  ASSERT_TRUE(*h.core.step());
+  h.core.cancel(h.submit(endless(text, 24), heard[3]));
+  h.run();
+  const EngineStats stats = h.core.stats();
+  const RecordSnapshot record = h.core.recorder().snapshot(h.core.recorder().limits());
+  EXPECT_GT(stats.preemptions, 0u);
+  EXPECT_TRUE(record.active.empty());
+  ASSERT_EQ(record.finished.size(), 4u);
+  uint64_t preemptions = 0;
+  for (const RequestRecord& r : record.finished) {
+    const Heard& told = heard[r.id - 1];
+    EXPECT_EQ(r.generated, static_cast<int>(told.tokens.size()));
+    EXPECT_EQ(r.reason, told.last.reason);
+    EXPECT_EQ(r.prompt_tokens, 8);
+    preemptions += static_cast<uint64_t>(r.preemptions);
+  }
+  EXPECT_EQ(preemptions, stats.preemptions);
+  uint64_t prompt_tokens = 0, generated = 0;
+  for (const StepRecord& s : record.steps) {
+    prompt_tokens += static_cast<uint64_t>(s.prompt_tokens);
+    generated += static_cast<uint64_t>(s.generated);
+    EXPECT_LE(s.tokens, s.token_budget);
+    EXPECT_LE(s.kv_used, s.kv_total);
+  }
+  EXPECT_EQ(record.steps.size(), stats.steps);
+  EXPECT_EQ(prompt_tokens, stats.prompt_tokens);
+  EXPECT_EQ(generated, stats.generated_tokens);
+}
+
+TEST(EngineCore, AStepThatFailsIsRecordedAsSuch) {
+  Harness h;
+  h.runner->fail_at_step = 1;
+  Heard heard;
+  h.submit(endless({5}, 20), heard);
+  h.run();
+  const RecordSnapshot record = h.core.recorder().snapshot({});
+  ASSERT_EQ(record.steps.size(), 2u);
+  EXPECT_TRUE(record.steps[1].failed);
+  EXPECT_EQ(record.finished.at(0).reason, FinishReason::kError);
+  EXPECT_EQ(record.finished.at(0).generated, 1);
+}
+
 TEST(EngineCore, AnIdleEngineSleeps) {
   Harness h;
   h.core.start();

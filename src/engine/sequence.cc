@@ -136,7 +136,7 @@ void Sequence::finish(FinishReason reason, Status error) {
   if (!matcher_.matched()) event_.text += matcher_.finish();
   has_event_ = true;
   event_.finished = true;
-  event_.reason = reason;
+  event_.reason = reason_ = reason;
   event_.stop_match = matcher_.match();
   event_.error = std::move(error);
 

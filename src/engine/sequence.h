@@ -32,6 +32,7 @@ class Sequence {
   int guesses() const { return guesses_; }
   int prompt_tokens() const { return prompt_tokens_; }
   bool finished() const { return event_.finished; }
+  FinishReason finish_reason() const { return reason_; }  // kNone until finished
 
   // The sequence has a row in the step that begins now.
   void note_scheduled();
@@ -70,6 +71,7 @@ class Sequence {
   StopMatcher matcher_;
   std::vector<PositionLogprobs> prompt_logprobs_;  // until the first event takes them
   Event event_;
+  FinishReason reason_ = FinishReason::kNone;  // stays when the event is taken
   bool has_event_ = false;
   int completion_tokens_ = 0;                              // sampled, an end token included
   int drafted_tokens_ = 0, accepted_tokens_ = 0;           // guesses that steps verified; tokens gained by them

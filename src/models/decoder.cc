@@ -213,6 +213,7 @@ ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const Kv
   View residual = a.residual;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
+    ops.enter_layer(static_cast<int>(i));
     if (i == 0) {
       ops.rms_norm(residual, layer.attn_norm, spec_.norm_eps, a.normed);
     } else {
@@ -231,6 +232,7 @@ ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const Kv
     }
     feed_forward(ops, layer, residual, attended, a);
   }
+  ops.enter_layer(-1);
   ops.add(residual, a.delta.first_rows(residual.dim(0)));
 
   if (!narrow) {

@@ -86,6 +86,9 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
+  // What follows belongs to this layer of the model (-1: to none). For profiles; computes nothing.
+  virtual void enter_layer(int /*layer*/) {}
+
   // y[t] = table[ids[t]], dequantised to f32. table: any dtype [vocab, hidden]; ids: i32 [T]; y: f32 [T, hidden].
   virtual void embed(ConstView table, ConstView ids, View y) = 0;
   // y = x / sqrt(mean(x^2) + eps) * weight, by row; the mean is accumulated in double or in a fixed pairwise order.
