@@ -43,6 +43,7 @@ void add_logits_command(CLI::App& app, Invocation& invocation);
 void add_config_command(CLI::App& app, Invocation& invocation);
 void add_plan_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
+void add_top_command(CLI::App& app, Invocation& invocation);
 
 // --effective-config, --decision-trace and --trace-file.
 void add_record_flags(CLI::App& command, RecordFiles& files);

@@ -86,6 +86,7 @@ int run(int argc, char** argv) {
   add_config_command(app, invocation);
   add_plan_command(app, invocation);
   add_doctor_command(app, invocation);
+  add_top_command(app, invocation);
   add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
   try {
