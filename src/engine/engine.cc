@@ -129,8 +129,8 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
-  parts.core = {scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation,
-                o.record};
+  parts.core = {
+      scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation, o.record};
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;
