@@ -43,8 +43,8 @@ struct EngineOptions {
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
   SpeculationParams speculation;  // of requests that do not say
-  ProfileChoice profile;  // what is timed inside forward passes
-  RecordLimits record;    // how much of the past is remembered
+  ProfileChoice profile;          // what is timed inside forward passes
+  RecordLimits record;            // how much of the past is remembered
 };
 
 struct Request {

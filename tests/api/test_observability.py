@@ -2,37 +2,47 @@
 
 import json
 import time
+import urllib.error
+import urllib.request
 
-import requests
 from conftest import Server
 
 PROMPT = "A sentence that nobody but its author should read. "
 
 
-def complete(url, key=None, **fields):
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    body = {"prompt": PROMPT, "max_tokens": 12, "ignore_eos": True, **fields}
-    answer = requests.post(url + "/v1/completions", json=body, headers=headers, timeout=60)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+def fetch(url, body=None, key=None):
+    """Status and text of a GET, or of a POST of JSON."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
-def stats_when(url, condition, headers=None):
-    """The record of the last step comes just after its answer."""
+def complete(url, key=None):
+    status, text = fetch(url + "/v1/completions", {"prompt": PROMPT, "max_tokens": 12, "ignore_eos": True}, key)
+    assert status == 200, text
+    return json.loads(text)
+
+
+def stats_when(url, condition, key=None):
+    """The text of /stats. The record of the last step comes just after its answer, so it is asked for repeatedly."""
     for _ in range(100):
-        answer = requests.get(url + "/stats", headers=headers, timeout=10)
-        if condition(answer.json()):
-            return answer
+        _, text = fetch(url + "/stats", key=key)
+        if condition(json.loads(text)):
+            return text
         time.sleep(0.05)
-    raise AssertionError(answer.text)
+    raise AssertionError(text)
 
 
 def test_stats_tell_of_requests_without_their_text(binary):
     server = Server()
     usage = complete(server.url)["usage"]
-    answer = stats_when(server.url, lambda s: s["totals"]["requests_finished"] == 1)
-    assert "sentence" not in answer.text and "author" not in answer.text
-    stats = answer.json()
+    text = stats_when(server.url, lambda s: s["totals"]["requests_finished"] == 1)
+    assert "sentence" not in text and "author" not in text
+    stats = json.loads(text)
     request = stats["requests"][0]
     assert request["finished"] and request["state"] == "length"
     assert request["prompt_tokens"] == usage["prompt_tokens"]
@@ -47,11 +57,11 @@ def test_stats_tell_of_requests_without_their_text(binary):
 
 def test_stats_and_top_want_the_key(binary, ferrum):
     server = Server(environment={"FERRUM_API_KEY": "secret"})
-    assert requests.get(server.url + "/stats", timeout=10).status_code == 401
+    assert fetch(server.url + "/stats")[0] == 401
     refused = ferrum("top", server.url)
     assert refused.returncode == 2 and "FERRUM_API_KEY" in refused.stderr
     complete(server.url, key="secret")
-    stats_when(server.url, lambda s: s["requests"] and s["requests"][0]["finished"], {"Authorization": "Bearer secret"})
+    stats_when(server.url, lambda s: s["requests"] and s["requests"][0]["finished"], key="secret")
     shown = ferrum("top", server.url, "--once", environment={"FERRUM_API_KEY": "secret"})
     assert shown.returncode == 0, shown.stderr
     assert "tokens/s" in shown.stdout and "length" in shown.stdout
