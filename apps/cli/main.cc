@@ -83,6 +83,7 @@ int run(int argc, char** argv) {
   add_template_command(app, invocation);
   add_perplexity_command(app, invocation);
   add_logits_command(app, invocation);
+  add_bench_command(app, invocation);
   add_config_command(app, invocation);
   add_plan_command(app, invocation);
   add_doctor_command(app, invocation);

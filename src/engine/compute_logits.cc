@@ -15,7 +15,7 @@ constexpr int64_t kMaxLogitBytes = int64_t{4} << 30;  // of the result in memory
 Result<SingleModel> open_for(const std::string& model_path, const EngineOptions& options,
                              const std::vector<TokenId>& tokens) {
   if (tokens.empty()) return invalid_argument("no tokens were given; logits need at least one");
-  return open_single_model(model_path, options, static_cast<int64_t>(tokens.size()), {});
+  return open_single_model(model_path, options, {.context = static_cast<int64_t>(tokens.size())}, {});
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ Result<Perplexity> compute_perplexity(const std::string& model_path, const Engin
                                       std::string_view text, int context, const PerplexityProgress& progress,
                                       const LoadProgress& load_progress) {
   if (text.ends_with('\n')) text.remove_suffix(1);
-  FERRUM_ASSIGN_OR_RETURN(const SingleModel model, open_single_model(model_path, options, context, load_progress));
+  FERRUM_ASSIGN_OR_RETURN(const SingleModel model,
+                          open_single_model(model_path, options, {.context = context}, load_progress));
   FERRUM_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::from_gguf(*model.file));
   EncodeOptions encode;
   encode.parse_special = false;

@@ -42,7 +42,7 @@ TEST(Perplexity, ChunksAndScoresMatchHuggingFace) {
     const std::string bytes = read_file(kGoldens + name + ".tokens.i32");
     std::vector<TokenId> tokens(bytes.size() / sizeof(TokenId));
     std::memcpy(tokens.data(), bytes.data(), bytes.size());
-    const auto opened = open_single_model(kGoldens + name + ".gguf", f32_reference(), context, {});
+    const auto opened = open_single_model(kGoldens + name + ".gguf", f32_reference(), {.context = context}, {});
     ASSERT_TRUE(opened.is_ok()) << opened.status().message();
 
     std::vector<int64_t> seen;
@@ -61,7 +61,7 @@ TEST(Perplexity, ChunksAndScoresMatchHuggingFace) {
 }
 
 TEST(Perplexity, RefusesWhatItCannotScore) {
-  const auto opened = open_single_model(kGoldens + "llama3.gguf", f32_reference(), 16, {});
+  const auto opened = open_single_model(kGoldens + "llama3.gguf", f32_reference(), {.context = 16}, {});
   ASSERT_TRUE(opened.is_ok()) << opened.status().message();
   const std::vector<TokenId> tokens(31, 5);
   const auto too_few = perplexity_of_tokens(*opened->runner, tokens, 16, {}, {});
@@ -71,7 +71,7 @@ TEST(Perplexity, RefusesWhatItCannotScore) {
   for (int context : {-1, 0, 3}) EXPECT_FALSE(perplexity_of_tokens(*opened->runner, tokens, context, {}, {}).is_ok());
 
   for (int64_t context : {int64_t{0}, int64_t{-1}, int64_t{257}, int64_t{1} << 40}) {
-    const auto beyond = open_single_model(kGoldens + "llama3.gguf", f32_reference(), context, {});
+    const auto beyond = open_single_model(kGoldens + "llama3.gguf", f32_reference(), {.context = context}, {});
     ASSERT_FALSE(beyond.is_ok());
     EXPECT_EQ(beyond.status().code(), StatusCode::kInvalidArgument);
     EXPECT_NE(beyond.status().message().find("256"), std::string::npos) << "the limit is named";

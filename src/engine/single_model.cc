@@ -23,11 +23,11 @@ Status check_context(const ModelSpec& spec, const EngineOptions& options, int64_
 }
 
 // Before the KV cache and the workspace are allocated.
-Status check_memory(const Gguf& file, const EngineOptions& options, int context, int blocks) {
+Status check_memory(const Gguf& file, const EngineOptions& options, const SequenceDemand& wanted, int64_t blocks) {
   MemoryDemand demand;
   demand.options = options;
-  demand.options.max_seqs = 1;
-  demand.options.max_model_len = context;
+  demand.options.max_seqs = wanted.sequences;
+  demand.options.max_model_len = static_cast<int>(wanted.context);
   demand.options.kv_blocks = blocks;
   if (options.threads == 0) demand.options.threads = process_cores();
   demand.available = available_memory();
@@ -38,23 +38,27 @@ Status check_memory(const Gguf& file, const EngineOptions& options, int context,
 
 }  // namespace
 
-Result<SingleModel> open_single_model(const std::string& model_path, const EngineOptions& options, int64_t context,
-                                      const LoadProgress& progress) {
+Result<SingleModel> open_single_model(const std::string& model_path, const EngineOptions& options,
+                                      const SequenceDemand& demand, const LoadProgress& progress) {
   if (options.block_size < 1) return invalid_argument("block_size must be at least 1");
   SingleModel single;
   FERRUM_ASSIGN_OR_RETURN(single.file, Gguf::open(model_path));
 
   FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*single.file, options));
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(single.file, *backend, progress));
-  FERRUM_RETURN_IF_ERROR(check_context(model->spec(), options, context));
+  FERRUM_RETURN_IF_ERROR(check_context(model->spec(), options, demand.context));
 
-  const int blocks = static_cast<int>((context + options.block_size - 1) / options.block_size);
-  FERRUM_RETURN_IF_ERROR(check_memory(*single.file, options, static_cast<int>(context), blocks));
+  const int64_t blocks = demand.sequences * ((demand.context + options.block_size - 1) / options.block_size);
+  if (blocks * options.block_size > INT32_MAX) {
+    return invalid_argument(std::to_string(demand.sequences) + " sequences of " + std::to_string(demand.context) +
+                            " tokens are more than a KV cache can number (2^31)");
+  }
+  FERRUM_RETURN_IF_ERROR(check_memory(*single.file, options, demand, blocks));
   RunnerOptions runner;
   runner.max_tokens = options.max_batched_tokens;
-  runner.max_logits = std::min(kMaxLogits, runner.max_tokens);
+  runner.max_logits = std::min(std::max(kMaxLogits, demand.sequences), runner.max_tokens);
   runner.block_size = options.block_size;
-  runner.num_blocks = blocks;
+  runner.num_blocks = static_cast<int>(blocks);
   runner.kv_dtype = options.kv_dtype;
   FERRUM_ASSIGN_OR_RETURN(single.runner, Runner::create(std::move(backend), std::move(model), runner));
   return single;

@@ -188,6 +188,16 @@ def bad_inputs(model, folder):
         (["logits", model, "--tokens", "1,x", "--out", folder / "o"], {}, "--tokens"),
         (["logits", model, "--tokens", "99999999", "--out", folder / "o"], {}, "99999999"),
         (["logits", model, "--tokens", "", "--out", folder / "o"], {}, "--tokens"),
+        (["bench", model, "-p", "many"], {}, "many"),
+        (["bench", model, "-p", "0", "-n", "0"], {}, "nothing to measure"),
+        (["bench", model, "-p", "512,,1"], {}, "--n-prompt"),
+        (["bench", model, "--pg", "5"], {}, "--pg"),
+        (["bench", model, "-o", "xml"], {}, "jsonl"),
+        (["bench", model, "-r", "0"], {}, "-r"),
+        (["bench", model, "--parallel", "600"], {}, "600 sequences"),
+        (["bench", model, "-p", "5000"], {}, "1024"),
+        (["bench", model, "--max-seqs", "4"], {}, "--max-seqs has no effect"),
+        (["bench", model, "-t", "1", "--threads", "1"], {}, "--threads"),
         (["serve", model, "--port", "99999"], {}, "--port"),
         (["serve", model, "--host", "no-such-host.invalid", "--port", "0"], {}, "no-such-host"),
     ]
@@ -306,3 +316,15 @@ def test_ctrl_c_interrupts_the_answer_and_not_the_program(terminal):
     chat.wait_for(">>> ")
     chat.type("\x04")
     assert chat.exit_code() == 0
+
+
+def test_bench_gives_a_row_per_test_beside_the_limit_of_the_machine(ferrum, model):
+    result = ferrum("bench", model, "-p", "24", "-n", "3", "--parallel", "1,2", "-r", "2", "-o", "jsonl")
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row["test"], row["n_parallel"]) for row in rows] == [("pp24", 1), ("tg3", 1), ("pp24", 2), ("tg3", 2)]
+    for row in rows:
+        assert len(row["samples_ts"]) == 2 and row["avg_ts"] > 0
+        assert row["read_bandwidth"] > 0 and row["peak_int8"] > 0 and row["limit_ts"] > 0
+        assert row["limited_by"] in ("memory", "compute")
+    assert "measuring the machine" in result.stderr

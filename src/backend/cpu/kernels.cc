@@ -8,6 +8,7 @@ extern const Kernels kKernels_baseline;
 #if defined(__x86_64__)
 extern const Kernels kKernels_avx2;
 extern const Kernels kKernels_avx512;
+double peak_bf16_avx512(int64_t rounds);
 #endif
 
 const Kernels& cpu_kernels(CpuIsa isa) {
@@ -17,6 +18,13 @@ const Kernels& cpu_kernels(CpuIsa isa) {
   if (isa == CpuIsa::kAvx2) return kKernels_avx2;
 #endif
   return kKernels_baseline;
+}
+
+Kernels::Peak cpu_peak_bf16() {
+#if defined(__x86_64__)
+  if (cpu_isa_available(CpuIsa::kAvx512) && __builtin_cpu_supports("avx512bf16") != 0) return peak_bf16_avx512;
+#endif
+  return nullptr;
 }
 
 }  // namespace ferrum

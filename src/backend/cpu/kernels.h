@@ -102,9 +102,20 @@ struct Kernels {
   void (*store_kv)(const KvStoreTask&) = nullptr;
   AttentionKernels attention;
   void (*exp)(const float* x, int64_t n, float* y) = nullptr;  // for tests: what silu and softmax use
+
+  // Rounds of multiply-adds on registers, as fast as they go; give the number of multiply-adds that were done. Exact up
+  // to kPeakRounds.
+  using Peak = double (*)(int64_t rounds);
+  Peak peak_int8 = nullptr;
+  Peak peak_f32 = nullptr;
 };
+
+inline constexpr int64_t kPeakRounds = int64_t{1} << 22;  // a float lane of BF16 products counts by twos, to 2^24
 
 // The level must be available.
 const Kernels& cpu_kernels(CpuIsa isa);
+
+// The same of BF16 products; null where the machine has no instruction for them.
+Kernels::Peak cpu_peak_bf16();
 
 }  // namespace ferrum

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/kernels/dot.h"
 #include "backend/cpu/kernels/elementwise.h"
+#include "backend/cpu/kernels/peak.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -43,6 +44,8 @@ constexpr Kernels make_kernels() {
   k.store_kv = store_kv;
   k.attention = {attention, merge_attention};
   k.exp = exp_row;
+  k.peak_int8 = peak_int8;
+  k.peak_f32 = peak_f32;
   return k;
 }
 

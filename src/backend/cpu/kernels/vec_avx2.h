@@ -31,6 +31,9 @@ struct SignedBytes {
 FERRUM_INLINE __m256i load_m256i(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 FERRUM_INLINE __m128i load_m128i(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
+FERRUM_INLINE void opaque(F32& x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+FERRUM_INLINE void opaque(Bytes& x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+
 FERRUM_INLINE F32 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 FERRUM_INLINE F32 set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 FERRUM_INLINE F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -155,6 +158,9 @@ FERRUM_INLINE __m256i dot32(__m256i w, __m256i x) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
 }
 FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return {dot32(w.a, x.a), dot32(w.b, x.b)}; }
+FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) {
+  return {_mm256_add_epi32(sum.a, dot32(w.a, x.a)), _mm256_add_epi32(sum.b, dot32(w.b, x.b))};
+}
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return {w.a, w.b}; }
 FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) {
   return {dot32(_mm256_abs_epi8(w.a), _mm256_sign_epi8(x.a, w.a)),

@@ -28,6 +28,9 @@ struct SignedBytes {
   __mmask64 negative;
 };
 
+FERRUM_INLINE void opaque(F32& x) { asm volatile("" : "+v"(x.v)); }
+FERRUM_INLINE void opaque(Bytes& x) { asm volatile("" : "+v"(x.v)); }
+
 FERRUM_INLINE F32 zero() { return {_mm512_setzero_ps()}; }
 FERRUM_INLINE F32 set1(float x) { return {_mm512_set1_ps(x)}; }
 FERRUM_INLINE F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -132,6 +135,7 @@ FERRUM_INLINE Bytes lookup(const int8_t* table, Bytes index) {
 }
 
 FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), w.v, x.v)}; }
+FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.v)}; }
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return {_mm512_abs_epi8(w.v), _mm512_movepi8_mask(w.v)}; }
 FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) {
   const __m512i signed_x = _mm512_mask_sub_epi8(x.v, w.negative, _mm512_setzero_si512(), x.v);

@@ -47,6 +47,23 @@ FERRUM_INLINE Vector load_vector(const void* p) {
 }
 FERRUM_INLINE F32x4 splat(float x) { return F32x4{x, x, x, x}; }
 
+// The compiler must suppose afterwards that x has any value: for loops that measure instructions. In registers, which
+// the constraints of inline assembly name per machine.
+#if defined(__x86_64__)
+#define FERRUM_IN_REGISTER "+x"
+#elif defined(__aarch64__)
+#define FERRUM_IN_REGISTER "+w"
+#else
+#define FERRUM_IN_REGISTER "+m"
+#endif
+FERRUM_INLINE void opaque(F32& x) {
+  for (F32x4& part : x.v) asm volatile("" : FERRUM_IN_REGISTER(part));
+}
+FERRUM_INLINE void opaque(Bytes& x) {
+  for (U8x16& part : x.v) asm volatile("" : FERRUM_IN_REGISTER(part));
+}
+#undef FERRUM_IN_REGISTER
+
 FERRUM_INLINE F32 set1(float x) { return {{splat(x), splat(x), splat(x), splat(x)}}; }
 FERRUM_INLINE F32 zero() { return set1(0.0f); }
 FERRUM_INLINE F32 load(const float* p) {
@@ -257,6 +274,12 @@ FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) {
   I32 r;
   for (int i = 0; i < 4; ++i) r.v[i] = dot16(w.v[i], x.v[i]);
   return r;
+}
+// sum + dot_unsigned(w, x).
+FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) {
+  const I32 products = dot_unsigned(w, x);
+  for (int i = 0; i < 4; ++i) sum.v[i] += products.v[i];
+  return sum;
 }
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return w; }
 FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) { return dot_unsigned(w, x); }
