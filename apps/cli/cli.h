@@ -41,6 +41,7 @@ void add_template_command(CLI::App& app, Invocation& invocation);
 void add_perplexity_command(CLI::App& app, Invocation& invocation);
 void add_logits_command(CLI::App& app, Invocation& invocation);
 void add_bench_command(CLI::App& app, Invocation& invocation);
+void add_bench_serve_command(CLI::App& app, Invocation& invocation);
 void add_config_command(CLI::App& app, Invocation& invocation);
 void add_plan_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);

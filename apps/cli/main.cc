@@ -84,6 +84,7 @@ int run(int argc, char** argv) {
   add_perplexity_command(app, invocation);
   add_logits_command(app, invocation);
   add_bench_command(app, invocation);
+  add_bench_serve_command(app, invocation);
   add_config_command(app, invocation);
   add_plan_command(app, invocation);
   add_doctor_command(app, invocation);
