@@ -151,6 +151,40 @@ TEST(EngineDemo, TextThatRepeatsItselfTakesLessThanHalfAStepPerToken) {
   RecordProperty("steps_per_token", std::to_string(steps_per_token));
 }
 
+// What a request computes after a prefix that another left in the cache is, to the bit, what it computes by itself.
+TEST(EngineDemo, ASharedPrefixIsComputedOnceAndChangesNoBit) {
+  for (const DType kv : {DType::kF16, DType::kBF16, DType::kF32, DType::kI8}) {
+    SCOPED_TRACE(to_string(kv));
+    EngineOptions o;
+    o.max_model_len = 512;
+    o.kv_dtype = kv;
+    const auto engine = load(o);
+    o.prefix_cache = false;
+    const auto plain = load(o);
+    ASSERT_TRUE(engine != nullptr && plain != nullptr);
+    std::string text;
+    for (int i = 0; i < 10; ++i) text += "The little dog ran to the river and saw number " + std::to_string(i) + ". ";
+    std::vector<Request> requests(3);
+    const char* const ends[] = {"Then it", "Question: What is Ferrum?\nAnswer:", "Then"};
+    for (size_t i = 0; i < requests.size(); ++i) {
+      requests[i].prompt = *engine->tokenizer()->encode(text + ends[i], {});
+      requests[i].stop.max_tokens = 30;
+      requests[i].stop.ignore_eos = true;
+      requests[i].sampling.temperature = i == 0 ? 0.0f : 1.0f;
+      requests[i].sampling.seed = 7;
+      requests[i].sampling.logprobs = 2;
+    }
+    const auto shared = static_cast<int>(engine->tokenizer()->encode(text, {})->size());
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const std::vector<Heard> heard = run(*engine, {requests[i]});
+      expect_same(heard, run(*plain, {requests[i]}));
+      EXPECT_GT(heard[0].last.usage.cached_tokens, i == 0 ? -1 : shared - 18);
+    }
+    EXPECT_EQ(engine->stats().prefix_hits, 2u);
+    EXPECT_EQ(plain->stats().prefix_hits, 0u);
+  }
+}
+
 TEST(EngineDemo, GreedyTextIsEqualOnEveryInstructionSetAndTheReference) {
   std::vector<EngineOptions> devices(1);
   devices[0].backend = "reference";

@@ -138,6 +138,18 @@ TEST_F(KeysTest, BlocksAndTheirSizeAreWhatTheCacheHas) {
   EXPECT_EQ(usual->stats().kv_blocks_used, 3);
 }
 
+TEST_F(KeysTest, PrefixCacheSavesComputingUnlessSwitchedOff) {
+  for (const bool on : {true, false}) {
+    const auto engine = on ? small() : small({{"FERRUM_PREFIX_CACHE", "false"}});
+    ASSERT_TRUE(submit(*engine, prompt(40)).is_ok());
+    steps_until_idle(*engine);
+    ASSERT_TRUE(submit(*engine, prompt(40)).is_ok());
+    EXPECT_EQ(prompt_tokens_of_step(*engine), on ? 8 : 40);
+    steps_until_idle(*engine);
+    EXPECT_EQ(engine->stats().prefix_hits, on ? 1u : 0u);
+  }
+}
+
 TEST_F(KeysTest, MemoryFractionSizesTheCache) {
   const auto little = load({{"FERRUM_KV_MEMORY_FRACTION", "0.001"}});
   const auto more = load({{"FERRUM_KV_MEMORY_FRACTION", "0.002"}});
@@ -291,6 +303,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_KV_DTYPE",
                                              "FERRUM_KV_MAX_BLOCKS",
                                              "FERRUM_BLOCK_SIZE",
+                                             "FERRUM_PREFIX_CACHE",
                                              "FERRUM_KV_MEMORY_FRACTION",
                                              "FERRUM_PAGED_MAX_SEQS",
                                              "FERRUM_MAX_WAITING",

@@ -9,7 +9,6 @@ const char* missing(Part part, const EngineParts& parts) {
     case Part::kCore: return nullptr;
     case Part::kCuda: return parts.cuda ? nullptr : "this build has no CUDA kernels";
     case Part::kMoe: return parts.moe ? nullptr : "this build has no mixture-of-experts models";
-    case Part::kPrefixCache: return parts.prefix_cache ? nullptr : "this build has no prefix cache";
     case Part::kContiguousKv: return parts.contiguous_kv ? nullptr : "this build has no KV cache but the paged one";
     case Part::kProfiler: return parts.profiler ? nullptr : "this build cannot time operations and layers";
   }
@@ -24,7 +23,7 @@ bool holds_anyway(const KeySpec& key, bool on) {
 
 }  // namespace
 
-EngineParts EngineParts::all() { return {true, true, true, true, true}; }
+EngineParts EngineParts::all() { return {true, true, true, true}; }
 
 EngineParts EngineParts::this_build() { return {}; }
 

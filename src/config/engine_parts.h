@@ -7,9 +7,8 @@
 namespace ferrum {
 
 struct EngineParts {
-  bool cuda = false;  // kernels for NVIDIA GPUs
-  bool moe = false;   // mixture-of-experts models
-  bool prefix_cache = false;
+  bool cuda = false;           // kernels for NVIDIA GPUs
+  bool moe = false;            // mixture-of-experts models
   bool contiguous_kv = false;  // a KV cache that is not paged
   bool profiler = true;        // timings of operations and layers
 

@@ -146,9 +146,8 @@ std::vector<KeySpec> memory_keys() {
           .needs(Part::kContiguousKv)
           .alias("FERRUM_METAL_PAGED_KV"),
       Row("FERRUM_PREFIX_CACHE", "--prefix-cache", "memory.prefix_cache", "Reuse the KV of prompts that begin alike")
-          .boolean("false")
-          .affects({kCorrectness, kPerformance, kMemory})
-          .needs(Part::kPrefixCache),
+          .boolean("true")
+          .affects({kCorrectness, kPerformance, kMemory}),
   };
 }
 

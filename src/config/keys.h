@@ -26,7 +26,7 @@ std::string_view to_string(Stability stability);
 enum class KeyScope { kEngine, kServer };  // which commands take the flag: all that load a model, or `serve` alone
 
 // What a build must contain for a key to have an effect (config/engine_parts.h).
-enum class Part { kCore, kCuda, kMoe, kPrefixCache, kContiguousKv, kProfiler };
+enum class Part { kCore, kCuda, kMoe, kContiguousKv, kProfiler };
 
 struct KeySpec {
   std::string_view name;  // "FERRUM_THREADS"

@@ -56,7 +56,6 @@ std::string needs_of(const KeySpec& key) {
     case Part::kCore: return "";
     case Part::kCuda: return "CUDA build";
     case Part::kMoe: return "mixture of experts";
-    case Part::kPrefixCache: return "prefix cache";
     case Part::kContiguousKv: return "contiguous KV, for false";
     case Part::kProfiler: return "profiler";
   }

@@ -66,7 +66,7 @@ class Resolver {
     pair_ids_ = preset("FERRUM_VLLM_MOE_PAIR_IDS", vllm_moe_.value);
     graph_ = preset("FERRUM_MOE_GRAPH", false);
     argmax_ = preset("FERRUM_GREEDY_ARGMAX", m3_on_cuda && features_.greedy_argmax);
-    prefix_cache_ = record_.flag("FERRUM_PREFIX_CACHE", false, m3 ? Source::kWorkloadPreset : Source::kDefault);
+    prefix_cache_ = record_.flag("FERRUM_PREFIX_CACHE", !m3, m3 ? Source::kWorkloadPreset : Source::kDefault);
   }
 
   Status choose_capacity() {

@@ -55,7 +55,7 @@ struct RunConfig {
   int64_t block_size = kDefaultBlockSize;  // tokens
   std::string kv_dtype = "fp16";
   bool paged_kv = true;
-  bool prefix_cache = false;
+  bool prefix_cache = true;
   std::optional<int64_t> max_model_len;  // only where it was asked for
   int64_t context_length = 0;            // tokens per sequence as they result; 0 = the model says nothing
 

@@ -232,6 +232,7 @@ TEST(Resolver, PrefixCacheFollowsItsKey) {
   const RunConfig c = resolve_m3({{"FERRUM_PREFIX_CACHE", "1"}}, rtx4090()).value();
   EXPECT_EQ(selected(c, "prefix_cache_policy"), "prefix_cache_enabled");
   EXPECT_EQ(c.find("prefix_cache_policy")->source_key, "FERRUM_PREFIX_CACHE");
+  EXPECT_FALSE(resolve_m3({}, rtx4090())->prefix_cache) << "its preset";
 }
 
 TEST(Resolver, EverySourceTravelsWithItsValue) {

@@ -129,8 +129,15 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
-  parts.core = {
-      scheduler_limits(o), {parts.spec.vocab_size, o.max_model_len}, num_blocks, o.block_size, o.speculation, o.record};
+  parts.core = {.scheduler = scheduler_limits(o),
+                .requests = {parts.spec.vocab_size, o.max_model_len},
+                .num_blocks = num_blocks,
+                .block_size = o.block_size,
+                .block_bytes = plan.kv_bytes_per_block,
+                .window = parts.spec.sliding_window,
+                .prefix_cache = o.prefix_cache,
+                .speculation = o.speculation,
+                .record = o.record};
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;

@@ -42,6 +42,7 @@ struct EngineOptions {
   int active_decode_prefill_chunk = 0;
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
+  bool prefix_cache = true;       // do not compute the KV of a prompt's beginning that is still in the cache
   SpeculationParams speculation;  // of requests that do not say
   ProfileChoice profile;          // what is timed inside forward passes
   RecordLimits record;            // how much of the past is remembered
@@ -55,15 +56,16 @@ struct Request {
   bool with_special = false;     // control tokens appear in the text
   bool continues_text = false;   // a raw completion: the space that begins its first word belongs to the text
   std::optional<SpeculationParams> speculation;  // absent: the engine's
+  std::string cache_salt;                        // the KV of a text is found only by requests with the same salt
 };
 
 struct Usage {
   int prompt_tokens = 0;
   int completion_tokens = 0;  // sampled; an end token counts although no event carries it
-  int cached_tokens = 0;
-  int drafted_tokens = 0;   // guesses that were verified
-  int accepted_tokens = 0;  // of completion_tokens: those that needed no step of their own, because of a right guess
-  uint64_t seed = 0;        // of the sampling; the drawn one where the request had none
+  int cached_tokens = 0;      // of the prompt: those whose KV was in the cache
+  int drafted_tokens = 0;     // guesses that were verified
+  int accepted_tokens = 0;    // of completion_tokens: those that needed no step of their own, because of a right guess
+  uint64_t seed = 0;          // of the sampling; the drawn one where the request had none
   // Until the first step that read some of it; from there to the first token; from there to the end.
   double queued_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
 };
@@ -87,10 +89,14 @@ struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0;
   uint64_t steps = 0, requests_finished = 0, preemptions = 0;
-  uint64_t prompt_tokens = 0;                        // computed, after a preemption again
+  uint64_t prompt_tokens = 0;                        // computed, after a preemption again if its KV is gone
   uint64_t generated_tokens = 0;                     // sampled
   uint64_t drafts = 0;                               // rows that verified guesses
   uint64_t drafted_tokens = 0, accepted_tokens = 0;  // as in Usage
+  // Prefix cache. A hit is an admission, after a preemption too, that found a part of its text.
+  uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
+  uint64_t prefix_saved_tokens = 0;              // that hits did not compute
+  int64_t prefix_entries = 0, prefix_bytes = 0;  // blocks that can be found, and their KV
 };
 
 struct MemoryPlan;  // engine/memory_plan.h

@@ -2,19 +2,30 @@
 
 #include <algorithm>
 #include <exception>
+#include <random>
 
 #include "base/log.h"
 #include "sched/batch_builder.h"
 
 namespace ferrum {
+namespace {
+
+PrefixHash random_key() {
+  std::random_device device;
+  const auto word = [&] { return (uint64_t{device()} << 32) | device(); };
+  return {word(), word()};
+}
+
+}  // namespace
 
 EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
                        std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<OpProfile> profile)
     : options_(options),
       runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
+      prefix_key_(random_key()),
       recorder_(options.record, std::move(profile)),
-      kv_(options.num_blocks, options.block_size),
+      kv_(options.num_blocks, options.block_size, options.window),
       scheduler_(options.scheduler, kv_) {}
 
 EngineCore::~EngineCore() { shut_down(); }
@@ -25,8 +36,12 @@ Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
   const int length = final_length(request, options_.requests);
   if (!request.speculation) request.speculation = options_.speculation;
   const RequestId id = ++last_id_;
-  const NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
-  auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length);
+  NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
+  PrefixChain chain;
+  if (options_.prefix_cache) chain = PrefixChain(prefix_key_, request.cache_salt, options_.block_size);
+  entry.prefix = chain.extend(request.prompt);
+  auto sequence =
+      std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length, std::move(chain));
   {
     std::lock_guard lock(mutex_);
     if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
@@ -109,7 +124,7 @@ EngineCore::Step EngineCore::begin_step() {
   step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
   for (const PlannedRow& row : step.plan->rows) {
     Sequence* sequence = sequences_.at(row.seq).get();
-    sequence->note_scheduled();
+    sequence->note_scheduled(row);
     step.rows.push_back(sequence);
     step.touched.push_back(sequence);
   }
@@ -238,6 +253,13 @@ EngineStats EngineCore::stats() const {
   stats.waiting = scheduler_.waiting();
   stats.kv_blocks_total = kv_.num_blocks();
   stats.kv_blocks_used = kv_.used_blocks();
+  const PrefixStats prefix = kv_.prefix_stats();
+  stats.prefix_hits = prefix.hits;
+  stats.prefix_misses = prefix.misses;
+  stats.prefix_evictions = prefix.evictions;
+  stats.prefix_saved_tokens = prefix.saved_tokens;
+  stats.prefix_entries = prefix.entries;
+  stats.prefix_bytes = prefix.entries * options_.block_bytes;
   return stats;
 }
 

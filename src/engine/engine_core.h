@@ -26,6 +26,9 @@ struct CoreOptions {
   RequestLimits requests;
   int num_blocks = 0;
   int block_size = 16;
+  int64_t block_bytes = 0;  // for the statistics
+  int window = 0;           // tokens that a position of the model sees; 0 = all
+  bool prefix_cache = false;
   SpeculationParams speculation;  // of requests that do not say
   RecordLimits record;
 };
@@ -75,7 +78,8 @@ class EngineCore {
   const CoreOptions options_;
   const std::unique_ptr<StepRunner> runner_;  // step thread
   const std::shared_ptr<const Tokenizer> tokenizer_;
-  SamplerScratch scratch_;  // step thread
+  const PrefixHash prefix_key_;  // of this process; drawn at random
+  SamplerScratch scratch_;       // step thread
   FlightRecorder recorder_;
   std::atomic<RequestId> last_id_{0};
 

@@ -377,5 +377,87 @@ TEST(EngineCore, AnIdleEngineSleeps) {
   EXPECT_LT(cpu, 0.1) << "seconds of processor time in 0.3 idle seconds";
 }
 
+CoreOptions caching() {
+  CoreOptions o = roomy();
+  o.prefix_cache = true;
+  o.block_bytes = 100;
+  return o;
+}
+
+// What a first turn computed, its answer included, is not computed again in the second.
+TEST(EngineCorePrefixCache, ASecondTurnComputesOnlyWhatIsNew) {
+  Harness h(caching());
+  const Heard first = h.alone(endless({5, 6, 7, 8, 9, 10}, 31));
+  EXPECT_EQ(first.last.usage.cached_tokens, 0);
+  Request second = endless({5, 6, 7, 8, 9, 10}, 20);
+  second.prompt.insert(second.prompt.end(), first.tokens.begin(), first.tokens.end());  // 37 tokens; 36 were computed
+  second.prompt.insert(second.prompt.end(), {4, 4, 4});
+  const uint64_t computed = h.core.stats().prompt_tokens;
+  const Heard again = h.alone(second);
+  EXPECT_EQ(again.last.usage.cached_tokens, 36);
+  EXPECT_EQ(h.core.stats().prompt_tokens - computed, 4u);
+  EXPECT_EQ(again.tokens, Harness().alone(second).tokens);
+
+  const EngineStats stats = h.core.stats();
+  EXPECT_EQ(stats.prefix_hits, 1u);
+  EXPECT_EQ(stats.prefix_misses, 1u);
+  EXPECT_EQ(stats.prefix_saved_tokens, 36u);
+  EXPECT_EQ(stats.prefix_evictions, 0u);
+  EXPECT_EQ(stats.prefix_entries, 14) << "40 tokens and 19 of 20 of the answer, in blocks of 4";
+  EXPECT_EQ(stats.prefix_bytes, 1400);
+}
+
+TEST(EngineCorePrefixCache, ComputesAtLeastTheLastTokenAndScoresAWholePrompt) {
+  Harness h(caching());
+  Request r = endless({5, 6, 7, 8, 9, 10, 11, 12}, 5);
+  r.sampling.logprobs = 0;
+  r.prompt_logprobs = true;
+  const Heard scored = h.alone(r);
+  EXPECT_EQ(h.alone(r).last.usage.cached_tokens, 0);
+  EXPECT_EQ(h.alone(r).prompt_logprobs.size(), scored.prompt_logprobs.size());
+  r.prompt_logprobs = false;
+  const Heard heard = h.alone(r);
+  EXPECT_EQ(heard.last.usage.cached_tokens, 4) << "of 8: the second block holds the last token";
+  EXPECT_EQ(heard.tokens, scored.tokens);
+}
+
+TEST(EngineCorePrefixCache, OneSaltDoesNotFindWhatAnotherComputed) {
+  Harness h(caching());
+  Request r = endless({5, 6, 7, 8, 9, 10, 11, 12, 13}, 5);
+  r.cache_salt = "a";
+  (void)h.alone(r);
+  EXPECT_EQ(h.alone(r).last.usage.cached_tokens, 8);
+  r.cache_salt = "b";
+  EXPECT_EQ(h.alone(r).last.usage.cached_tokens, 0);
+  r.cache_salt = "";
+  EXPECT_EQ(h.alone(r).last.usage.cached_tokens, 0);
+}
+
+TEST(EngineCorePrefixCache, FindsNothingWhenItIsOff) {
+  Harness h;
+  const Request r = endless({5, 6, 7, 8, 9, 10, 11, 12, 13}, 5);
+  (void)h.alone(r);
+  EXPECT_EQ(h.alone(r).last.usage.cached_tokens, 0);
+  EXPECT_EQ(h.core.stats().prefix_hits + h.core.stats().prefix_misses, 0u);
+  EXPECT_EQ(h.core.stats().prefix_entries, 0);
+}
+
+// A step that failed leaves nothing behind that another request would take for computed.
+TEST(EngineCorePrefixCache, AFailedStepIsNotFound) {
+  CoreOptions o = caching();
+  o.scheduler.max_batched_tokens = 8;
+  Harness h(o);
+  h.runner->fail_at_step = 1;
+  Request r;
+  for (TokenId t = 3; t < 30; ++t) r.prompt.push_back(t);
+  r.stop.max_tokens = 3;
+  r.stop.ignore_eos = true;
+  r.sampling.temperature = 0;
+  EXPECT_EQ(h.alone(r).last.reason, FinishReason::kError);
+  const Heard heard = h.alone(r);
+  EXPECT_EQ(heard.last.usage.cached_tokens, 8) << "the first step's";
+  EXPECT_EQ(heard.tokens, Harness().alone(r).tokens);
+}
+
 }  // namespace
 }  // namespace ferrum

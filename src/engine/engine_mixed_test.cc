@@ -1,6 +1,7 @@
 // Random mixed workloads over the fake model: whatever else is in the engine, a request gets the tokens it gets alone.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <random>
@@ -13,13 +14,19 @@ namespace {
 
 class Workload {
  public:
-  explicit Workload(uint64_t seed) : rng_(seed) {}
+  explicit Workload(uint64_t seed) : rng_(seed), openings_{random_tokens(50), random_tokens(50)} {}
 
   int pick(int n) { return static_cast<int>(rng_() % static_cast<uint64_t>(n)); }
 
   Request request() {
     Request r;
-    for (int n = 1 + pick(60); n > 0; --n) r.prompt.push_back(static_cast<TokenId>(pick(kFakeVocab - 1)));
+    if (pick(2) == 0) {  // two texts begin the same way
+      r.prompt = openings_[static_cast<size_t>(pick(2))];
+      r.prompt.resize(static_cast<size_t>(pick(51)));
+    }
+    const std::vector<TokenId> rest = random_tokens(1 + pick(60 - static_cast<int>(r.prompt.size())));
+    r.prompt.insert(r.prompt.end(), rest.begin(), rest.end());
+    if (pick(4) == 0) r.cache_salt = "another tenant";
     r.stop.max_tokens = pick(5) == 0 ? -1 : pick(90);
     r.stop.ignore_eos = pick(4) != 0;
     if (pick(3) == 0) r.stop.stop = {"abcab", "cccc", "babab"};
@@ -38,6 +45,8 @@ class Workload {
     o.num_blocks = (130 + o.block_size - 1) / o.block_size * (1 + pick(3)) + pick(5);
     const int seqs = 2 + pick(10);
     o.scheduler = {seqs, 1 + pick(50), seqs + 1 + pick(20), 1000};
+    o.prefix_cache = pick(3) != 0;
+    o.window = pick(3) == 0 ? 2 + pick(40) : 0;  // the fake model looks back one position
     return o;
   }
   static CoreOptions roomy() {
@@ -50,6 +59,11 @@ class Workload {
   }
 
  private:
+  std::vector<TokenId> random_tokens(int count) {
+    std::vector<TokenId> tokens;
+    for (; count > 0; --count) tokens.push_back(static_cast<TokenId>(pick(kFakeVocab - 1)));
+    return tokens;
+  }
   SamplingParams sampling() {
     SamplingParams p;
     p.seed = rng_();
@@ -76,6 +90,7 @@ class Workload {
     return p;
   }
   std::mt19937_64 rng_;
+  std::array<std::vector<TokenId>, 2> openings_;
 };
 
 constexpr float kHabit = 6;  // of half of the workloads: their texts repeat themselves, so that guesses are right
@@ -150,20 +165,27 @@ EngineStats run_mixed(uint64_t seed) {
   for (size_t i = 0; i < count; ++i) {
     SCOPED_TRACE(::testing::Message() << "workload " << seed << " request " << i);
     expect_same(heard[i], alone(requests[i], habit));
+    const Usage& usage = heard[i].last.usage;
+    EXPECT_LT(usage.cached_tokens, usage.prompt_tokens);
+    EXPECT_TRUE(!requests[i].prompt_logprobs || usage.cached_tokens == 0);
   }
   EXPECT_EQ(core->stats().kv_blocks_used, 0);
   return core->stats();
 }
 
 TEST(EngineMixed, EachRequestGetsTheTokensItGetsAloneIn1000RandomWorkloads) {
-  uint64_t preemptions = 0, accepted = 0, rejected = 0;
+  uint64_t preemptions = 0, accepted = 0, rejected = 0, hits = 0, evictions = 0;
   for (uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) {
     const EngineStats stats = run_mixed(seed);
     preemptions += stats.preemptions;
+    hits += stats.prefix_hits;
+    evictions += stats.prefix_evictions;
     accepted += stats.accepted_tokens;
     rejected += stats.drafted_tokens - stats.accepted_tokens;
   }
   EXPECT_GT(preemptions, 1000u) << "the pools were never short";
+  EXPECT_GT(hits, 1000u) << "no prefix was in the cache";
+  EXPECT_GT(evictions, 1000u) << "the cache was never full";
   EXPECT_GT(accepted, 10000u) << "no guess was right";
   EXPECT_GT(rejected, 10000u) << "no guess was wrong";
 }
@@ -176,6 +198,7 @@ TEST(EngineMixed, SurvivesManyThreadsSubmittingAndCancelling) {
   o.requests = {kFakeVocab, 130};
   o.num_blocks = 100;
   o.scheduler = {8, 32, 16, 20};
+  o.prefix_cache = true;
   std::atomic<int> ended{0}, accepted{0}, refused{0}, cancelled{0};
   std::mutex results_mutex;
   std::vector<std::pair<Request, Heard>> results;  // of those that ended by themselves

@@ -1,6 +1,7 @@
 // A model and a tokenizer of a few lines, for tests of the engine: deterministic, without files, and strict about KV.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -61,6 +62,7 @@ class FakeRunner : public StepRunner {
 
   Result<ConstView> run(const Batch& batch) override {
     if (delay.count() > 0) std::this_thread::sleep_for(delay);
+    for (const BlockCopy& copy : batch.copies) copy_block(copy);
     for (int t = 0; t < batch.num_tokens(); ++t) store(batch, t);
     if (steps_++ == fail_at_step) return internal_error("the fake device fell over");
     logits_.resize(static_cast<size_t>(batch.num_logits()) * kFakeVocab);
@@ -86,6 +88,9 @@ class FakeRunner : public StepRunner {
     const int table = b.token_rows[static_cast<size_t>(t)] * b.max_blocks;
     const BlockId block = b.block_tables[static_cast<size_t>(table + p / block_size_)];
     return memory_[static_cast<size_t>(block * block_size_ + p % block_size_)];
+  }
+  void copy_block(const BlockCopy& copy) {
+    std::copy_n(memory_.begin() + copy.from * block_size_, block_size_, memory_.begin() + copy.to * block_size_);
   }
   void store(const Batch& b, int t) {
     const TokenId token = b.tokens[static_cast<size_t>(t)];

@@ -25,7 +25,7 @@ std::span<const float> row_of(ConstView logits, int row) {
 }  // namespace
 
 Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_ptr<const Tokenizer> tokenizer,
-                   int final_length)
+                   int final_length, PrefixChain prefix)
     : id_(id),
       sampling_(std::move(request.sampling)),
       stop_(std::move(request.stop)),
@@ -35,14 +35,17 @@ Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_pt
       prompt_tokens_(static_cast<int>(request.prompt.size())),
       final_length_(final_length),
       tokens_(std::move(request.prompt)),
+      prefix_(std::move(prefix)),
       sampler_(sampling_, sampling_.seed ? *sampling_.seed : random_seed()),
       drafter_(request.speculation.value_or(SpeculationParams{})),
       stream_(tokenizer_, request.with_special, request.continues_text),
       matcher_(stop_.stop, stop_.include_stop),
       submitted_(Clock::now()) {}
 
-void Sequence::note_scheduled() {
-  if (scheduled_ == Clock::time_point{}) scheduled_ = Clock::now();
+void Sequence::note_scheduled(const PlannedRow& row) {
+  if (scheduled_ != Clock::time_point{}) return;
+  scheduled_ = Clock::now();
+  cached_tokens_ = row.begin;
 }
 
 RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch) {
@@ -56,7 +59,8 @@ RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScr
     finish(FinishReason::kLength);
     return {0, true};
   }
-  const RowOutcome outcome = sample(row, logits, scratch);
+  RowOutcome outcome = sample(row, logits, scratch);
+  outcome.prefix = prefix_.extend(tokens_);
   if (outcome.finished) return outcome;
   if (row.drafts > 0) drafter_.record(row.drafts, outcome.new_tokens - 1);
   guess();
@@ -144,6 +148,7 @@ void Sequence::finish(FinishReason reason, Status error) {
   Usage& usage = event_.usage;
   usage.prompt_tokens = prompt_tokens_;
   usage.completion_tokens = completion_tokens_;
+  usage.cached_tokens = cached_tokens_;
   usage.drafted_tokens = drafted_tokens_;
   usage.accepted_tokens = accepted_tokens_;
   usage.seed = sampler_.seed();

@@ -22,8 +22,9 @@ class Sequence {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // A checked request; final_length tokens at most, prompt included.
-  Sequence(RequestId id, Request request, EventSink sink, std::shared_ptr<const Tokenizer> tokenizer, int final_length);
+  // A checked request; final_length tokens at most, prompt included. prefix: has hashed the prompt's full blocks.
+  Sequence(RequestId id, Request request, EventSink sink, std::shared_ptr<const Tokenizer> tokenizer, int final_length,
+           PrefixChain prefix = {});
 
   RequestId id() const { return id_; }
   const EventSink& sink() const { return sink_; }
@@ -34,8 +35,8 @@ class Sequence {
   bool finished() const { return event_.finished; }
   FinishReason finish_reason() const { return reason_; }  // kNone until finished
 
-  // The sequence has a row in the step that begins now.
-  void note_scheduled();
+  // The sequence has this row in the step that begins now.
+  void note_scheduled(const PlannedRow& row);
   // The step ran. logits: f32 [row.logit_count, vocab], those of the row's last positions. Scores prompt tokens,
   // samples the next ones where the row reaches the last known token, decides whether that was the end, and if not,
   // guesses on.
@@ -64,6 +65,7 @@ class Sequence {
   const int final_length_;
 
   std::vector<TokenId> tokens_;
+  PrefixChain prefix_;
   int guesses_ = 0;  // at the end of tokens_
   Sampler sampler_;
   Drafter drafter_;
@@ -73,6 +75,7 @@ class Sequence {
   Event event_;
   FinishReason reason_ = FinishReason::kNone;  // stays when the event is taken
   bool has_event_ = false;
+  int cached_tokens_ = 0;                                  // of the prompt
   int completion_tokens_ = 0;                              // sampled, an end token included
   int drafted_tokens_ = 0, accepted_tokens_ = 0;           // guesses that steps verified; tokens gained by them
   Clock::time_point submitted_, scheduled_, first_token_;  // epoch = not yet

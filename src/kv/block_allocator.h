@@ -1,5 +1,8 @@
 // Which block of the paged KV pool belongs to which sequence. Host bookkeeping only: it knows ids and counts, no bytes.
 //
+// A block is in use (one or more tables hold it), idle (no table does, but the prefix index knows what is in it) or
+// empty. Idle blocks count as free: they are taken, the one idle longest first, when no empty one is left.
+//
 // Paging of the KV cache: Kwon et al., "Efficient Memory Management for Large Language Model Serving with
 // PagedAttention", SOSP 2023. Not thread-safe: the engine guards it together with the scheduler.
 #pragma once
@@ -11,6 +14,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kv/prefix_hash.h"
+#include "kv/prefix_index.h"
+#include "types/batch.h"
 #include "types/ids.h"
 
 namespace ferrum {
@@ -23,35 +29,69 @@ struct Growth {
 
 // What a reserve() changed. Keep it until the step has run: drop it to commit, or hand it to rollback().
 struct [[nodiscard]] KvReservation {
-  std::vector<Growth> before;  // lengths of the grown sequences as they were
+  struct Before {
+    SeqId seq = 0;
+    int tokens = 0;
+    BlockId last = kNoBlock;  // its last block, where tokens are to be written into it
+  };
+  std::vector<Before> before;     // the grown sequences as they were
+  std::vector<BlockCopy> copies;  // to be made before the step writes
+};
+
+// The beginning of a text that is in the cache already.
+struct PrefixMatch {
+  int blocks = 0;   // full ones
+  int missing = 0;  // of them, at the front: fell out of the sliding window
+  int idle = 0;     // of them: not in use, so that attaching takes them from the free ones
+};
+
+struct PrefixStats {
+  uint64_t hits = 0, misses = 0;  // attached sequences that found some of their text, and none
+  uint64_t saved_tokens = 0;      // that needed no computing
+  uint64_t evictions = 0;         // indexed blocks that were taken for other content
+  int entries = 0;                // indexed blocks
 };
 
 class BlockAllocator {
  public:
-  BlockAllocator(int num_blocks, int block_size);
+  // window: tokens that a position sees, itself included; 0 = all.
+  BlockAllocator(int num_blocks, int block_size, int window = 0);
 
   // Lengthens each named sequence to `tokens` (not shorter than it is; each named once; an unknown one starts at 0) and
-  // gives it the blocks it lacks. All of it, or kCapacity and nothing is changed.
+  // gives it the blocks it lacks. All of it, or kCapacity and nothing is changed. A block that others share is not
+  // written: the sequence gets a copy, which must be made before the step.
   Result<KvReservation> reserve(std::span<const Growth> growths);
-  // Back to the lengths before the reservation; none of its sequences may have been changed or released since.
+  // Back to the lengths before the reservation; no sequence may have been changed or released since.
   void rollback(KvReservation reservation);
 
   // Shortens a sequence to `tokens` and gives back the blocks it no longer reaches into. 0 forgets it.
   void truncate(SeqId seq, int tokens);
   // Forgets a sequence; an unknown one is ignored.
   void release(SeqId seq) { truncate(seq, 0); }
-  // Starts the unknown sequence `to` with the first `tokens` of `from`, without copying. Only full blocks can be
-  // shared: tokens is a multiple of the block size. A shared block is never written: growing into one is an error of
-  // ours (copy-on-write would have to precede it).
-  void share(SeqId from, SeqId to, int tokens);
+  // Starts the unknown sequence `child` as a copy of `parent`, without copying: they share all blocks, the one that is
+  // not full too, until one of them writes into it.
+  void fork(SeqId parent, SeqId child);
+  // Gives back the blocks that no position from the sequence's length on sees. Their table entries become kNoBlock.
+  void drop_unseen(SeqId seq);
+
+  // How much of a text is in the cache, of its first max_tokens tokens. chain: the hashes of its full blocks.
+  PrefixMatch match(std::span<const PrefixHash> chain, int max_tokens) const;
+  // Starts the unknown sequence `seq` with what match() just found, and counts the hit or miss.
+  void attach(SeqId seq, std::span<const PrefixHash> chain, const PrefixMatch& match);
+  // Lets others find the full blocks of a sequence, whose KV must have been computed; each is offered once, and kept
+  // out where its text is known already. chain: as in match().
+  void publish(SeqId seq, std::span<const PrefixHash> chain);
+  PrefixStats prefix_stats() const;
 
   int num_blocks() const { return static_cast<int>(references_.size()); }
-  int free_blocks() const { return static_cast<int>(free_.size()); }
+  int free_blocks() const { return static_cast<int>(empty_.size()) + index_.idle(); }
   int used_blocks() const { return num_blocks() - free_blocks(); }
   int block_size() const { return block_size_; }
   int blocks_for(int tokens) const;  // ceil(tokens / block_size)
   int length(SeqId seq) const;       // tokens; 0 if unknown
-  int missing(Growth growth) const;  // blocks that reserve() would take for it
+  int missing(Growth growth) const;  // free blocks that reserve() would take for it alone
+  // Tokens that a sequence can have with that many free blocks more.
+  int64_t reach(SeqId seq, int free_blocks) const;
   // Block of position p: table(seq)[p / block_size]. Valid until the next change; empty if unknown.
   std::span<const BlockId> table(SeqId seq) const;
 
@@ -61,16 +101,28 @@ class BlockAllocator {
  private:
   struct Entry {
     int tokens = 0;
+    int published = 0;  // full blocks, from the start, that publish() has seen
     std::vector<BlockId> blocks;
   };
 
   BlockId take();
+  void hold(BlockId block);
   void give_back(BlockId block);
+  int32_t& references(BlockId block) { return references_[static_cast<size_t>(block)]; }
+  int32_t references(BlockId block) const { return references_[static_cast<size_t>(block)]; }
+  const Entry* find(SeqId seq) const;
+  BlockId written_block(Growth growth) const;
+  int64_t blocks_needed(std::span<const Growth> growths) const;
+  void make_writable(Entry& entry, KvReservation& reservation);
+  int first_seen_block(int64_t tokens) const;
 
   const int block_size_;
-  std::vector<BlockId> free_;        // a stack: the block used last is the one most likely still in a cache
+  const int window_;
+  std::vector<BlockId> empty_;       // a stack: the block used last is the one most likely still in a cache
   std::vector<int32_t> references_;  // per block: tables that hold it
   std::unordered_map<SeqId, Entry> entries_;
+  PrefixIndex index_;
+  PrefixStats stats_;  // entries is filled in when asked for
 };
 
 }  // namespace ferrum

@@ -1,5 +1,6 @@
 #include "runner/runner.h"
 
+#include <cstring>
 #include <string>
 
 #include "ops/kv_dtype.h"
@@ -127,11 +128,31 @@ void Runner::check(const Batch& batch) const {
   for (int32_t index : batch.logit_rows) {
     FERRUM_CHECK(index >= 0 && index < batch.num_tokens(), "logit row out of range");
   }
+  for (const BlockCopy& copy : batch.copies) {
+    const auto is_block = [&](BlockId block) { return block >= 0 && block < kv_.num_blocks; };
+    FERRUM_CHECK(is_block(copy.from) && is_block(copy.to), "a copy of no such block");
+  }
   for (size_t i = 0; i < rows; ++i) check_row(batch, i);
+}
+
+// A block is contiguous in each view, whatever its inner order, so copying its bytes copies its KV.
+void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
+  const auto copy_in = [&](View& view, const BlockCopy& copy) {
+    if (view.rank == 0) return;
+    const auto bytes = bytes_of(view.dtype, view.elements()) / kv_.num_blocks;
+    auto* const base = static_cast<std::byte*>(view.data);
+    std::memcpy(base + copy.to * bytes, base + copy.from * bytes, static_cast<size_t>(bytes));
+  };
+  for (const BlockCopy& copy : copies) {
+    for (KvLayer& layer : kv_.layers) {
+      for (View* view : {&layer.k, &layer.v, &layer.k_scale, &layer.v_scale}) copy_in(*view, copy);
+    }
+  }
 }
 
 Result<StepOutput> Runner::run(const Batch& batch, HiddenStates hidden) {
   check(batch);
+  copy_blocks(batch.copies);
   FERRUM_ASSIGN_OR_RETURN(const DeviceBatch device, backend_->upload(batch));
   const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_, hidden);
   StepOutput output;

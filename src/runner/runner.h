@@ -47,6 +47,7 @@ class Runner {
 
   Status allocate_kv();
   KvLayer layer_views(std::byte* data) const;
+  void copy_blocks(const std::vector<BlockCopy>& copies);
   void check(const Batch& batch) const;
   void check_row(const Batch& batch, size_t index) const;
 

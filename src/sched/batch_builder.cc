@@ -27,6 +27,7 @@ void append_row(Batch& batch, const PlannedRow& planned, const BlockAllocator& k
 
 Batch build_batch(const StepPlan& plan, const BlockAllocator& kv, const TokensOf& tokens_of) {
   Batch batch;
+  batch.copies = plan.reservation.copies;
   batch.cu_q.push_back(0);
   for (const PlannedRow& row : plan.rows) {
     append_row(batch, row, kv, tokens_of(row.seq));
@@ -35,8 +36,9 @@ Batch build_batch(const StepPlan& plan, const BlockAllocator& kv, const TokensOf
   batch.block_tables.assign(plan.rows.size() * static_cast<size_t>(batch.max_blocks), 0);
   auto out = batch.block_tables.begin();
   for (const PlannedRow& row : plan.rows) {
+    // What fell out of the window is not read; any block will do.
     const std::span<const BlockId> table = kv.table(row.seq);
-    std::copy(table.begin(), table.end(), out);
+    std::transform(table.begin(), table.end(), out, [](BlockId b) { return b == kNoBlock ? 0 : b; });
     out += batch.max_blocks;
   }
   return batch;

@@ -42,7 +42,12 @@ Status Scheduler::submit(const NewSequence& n) {
                              "); try again later");
   }
   const int logits_from = n.score_prompt ? 0 : n.prompt_tokens - 1;
-  waiting_.push_back({n.id, arrivals_++, n.prompt_tokens, n.max_tokens, 0, logits_from});
+  waiting_.push_back({.id = n.id,
+                      .arrival = arrivals_++,
+                      .total = n.prompt_tokens,
+                      .max_tokens = n.max_tokens,
+                      .logits_from = logits_from,
+                      .prefix = n.prefix});
   return Status::ok();
 }
 
@@ -114,13 +119,21 @@ void Scheduler::admit(Draft& draft) {
   // A victim must not come back in the step that preempted it.
   if (draft.pool_is_short) return;
   while (!waiting_.empty() && running() < limits_.max_seqs && draft.tokens_left > 0) {
-    const Sequence& next = waiting_.front();
+    Sequence& next = waiting_.front();
+    // Logits that nobody has seen must be computed, at least those of the last known token.
+    const PrefixMatch match = kv_.match(next.prefix, next.logits_from);
+    next.computed = match.blocks * kv_.block_size();
     const int count = chunk_limit(draft, next);
-    if (count == 0 || !newcomer_fits(next)) return;
+    const bool fits = count > 0 && newcomer_fits(next, match);
     // Nothing else would run in an empty step, so it is cut there even then.
     const bool waits = limits_.whole_prompts && count < next.pending() && next.pending() <= limits_.max_batched_tokens;
-    if (waits && !running_.empty()) return;
-    running_.push_back(waiting_.front());
+    if (!fits || (waits && !running_.empty())) {
+      next.computed = 0;
+      return;
+    }
+    kv_.attach(next.id, next.prefix, match);
+    draft.free_blocks -= match.idle;
+    running_.push_back(std::move(next));
     waiting_.pop_front();
     add_row(draft, running_.size() - 1, count);
   }
@@ -147,10 +160,10 @@ void Scheduler::grant_drafts(Draft& draft) {
 
 // Admission leaves room for every token that is known already and for one block more per running sequence: a newcomer
 // that would be preempted at once costs everybody its prompt.
-bool Scheduler::newcomer_fits(const Sequence& s) const {
+bool Scheduler::newcomer_fits(const Sequence& s, const PrefixMatch& match) const {
   int owed = running();
   for (const Sequence& r : running_) owed += kv_.missing({r.id, r.total});
-  return running_.empty() || kv_.free_blocks() - owed >= kv_.blocks_for(s.total);
+  return running_.empty() || kv_.free_blocks() - owed >= kv_.blocks_for(s.total) - match.blocks + match.idle;
 }
 
 // How many pending tokens may go into one row, by tokens and by logits; blocks are not considered.
@@ -167,8 +180,7 @@ bool Scheduler::add_row(Draft& draft, size_t index, int count) {
   const Sequence& s = running_[index];
   const auto blocks_of = [&](int tokens) { return kv_.missing({s.id, s.computed + tokens}); };
   if (!make_room(draft, index, blocks_of(count))) {
-    const int held = static_cast<int>(kv_.table(s.id).size());
-    const int64_t room = int64_t{held + draft.free_blocks} * kv_.block_size() - s.computed;
+    const int64_t room = kv_.reach(s.id, draft.free_blocks) - s.computed;
     count = static_cast<int>(std::min<int64_t>(count, room));
     if (count < 1) return false;
   }
@@ -190,7 +202,7 @@ bool Scheduler::make_room(Draft& draft, size_t index, int blocks) {
 }
 
 void Scheduler::preempt_newest(Draft& draft) {
-  Sequence victim = running_.back();
+  Sequence victim = std::move(running_.back());
   running_.pop_back();
   for (size_t r = 0; r < draft.plan.rows.size(); ++r) {
     const PlannedRow& row = draft.plan.rows[r];
@@ -209,7 +221,8 @@ void Scheduler::preempt_newest(Draft& draft) {
   draft.pool_is_short = true;
   draft.plan.preempted.push_back(victim.id);
   victim.computed = 0;
-  waiting_.push_front(victim);  // older than all that wait, newer than all that run
+  victim.drafts = 0;
+  waiting_.push_front(std::move(victim));  // older than all that wait, newer than all that run
 }
 
 void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
@@ -218,20 +231,21 @@ void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
   for (size_t i = 0; i < outcomes.size(); ++i) {
     const PlannedRow& row = plan.rows[i];
     const RowOutcome& outcome = outcomes[i];
+    Sequence* s = find_running(row.seq);
+    FERRUM_CHECK(s != nullptr, "commit() of a sequence that does not run");
+    // What was guessed wrong, and all behind it, was computed in vain.
+    s->computed = row.begin + row.count - row.drafts + std::max(0, outcome.new_tokens - 1);
+    kv_.truncate(s->id, s->computed);
+    s->prefix.insert(s->prefix.end(), outcome.prefix.begin(), outcome.prefix.end());
+    kv_.publish(s->id, s->prefix);
     if (outcome.finished) {
       remove(row.seq);
       continue;
     }
+    kv_.drop_unseen(s->id);
     FERRUM_CHECK(
         row.samples ? 1 <= outcome.new_tokens && outcome.new_tokens <= 1 + row.drafts : outcome.new_tokens == 0,
         "a row that samples adds a token and at most its drafts, or it finishes");
-    Sequence* s = find_running(row.seq);
-    FERRUM_CHECK(s != nullptr, "commit() of a sequence that does not run");
-    s->computed = row.begin + row.count;
-    if (row.drafts > 0) {  // what was wrong, and all behind it, was computed in vain
-      s->computed -= row.drafts - (outcome.new_tokens - 1);
-      kv_.truncate(s->id, s->computed);
-    }
     s->drafts = 0;
     s->logits_from = std::max(s->logits_from, s->computed);
     s->total += outcome.new_tokens;

@@ -39,6 +39,9 @@ struct NewSequence {
   int prompt_tokens = 0;      // at least 1
   int max_tokens = 0;         // prompt and generated together, at most; at least prompt_tokens
   bool score_prompt = false;  // logits are wanted at every prompt position
+  // Hashes of the prompt's full blocks, by which KV that is in the cache already is found; empty = neither look for
+  // this text nor let others find it.
+  std::vector<PrefixHash> prefix = {};
 };
 
 // Tokens [begin, begin + count) of a sequence; the last logit_count of them want logits. The last `drafts` are guesses
@@ -54,7 +57,7 @@ struct PlannedRow {
 
 struct StepPlan {
   std::vector<PlannedRow> rows;  // never empty
-  std::vector<SeqId> preempted;  // lost their KV; stays so after a rollback
+  std::vector<SeqId> preempted;  // lost their KV; stays so after a rollback, as admission does
   int num_tokens = 0;
   int num_logits = 0;
   KvReservation reservation;
@@ -64,6 +67,7 @@ struct StepPlan {
 struct RowOutcome {
   int new_tokens = 0;     // 1 and one more for each draft that was right, in order; fewer where it finished
   bool finished = false;  // the sequence leaves the engine
+  std::vector<PrefixHash> prefix = {};  // of the blocks that the new tokens filled
 };
 
 class Scheduler {
@@ -75,7 +79,7 @@ class Scheduler {
   Status submit(const NewSequence& sequence);
   // The next row in which a running sequence decodes may carry up to `drafts` guesses, as far as a step has tokens,
   // logits and free blocks left when everybody has a row. Ignored for a sequence that does not run; holds until the
-  // sequence's next commit. Not during a step.
+  // sequence's next commit or preemption. Not during a step.
   void offer_drafts(SeqId seq, int drafts);
   // The next step; nullopt when there is no sequence at all.
   std::optional<StepPlan> plan();
@@ -101,6 +105,7 @@ class Scheduler {
     int computed = 0;     // tokens in the KV cache
     int logits_from = 0;  // first position whose logits nobody has seen yet
     int drafts = 0;       // on offer
+    std::vector<PrefixHash> prefix = {};
     int pending() const { return total - computed; }
   };
   struct Draft;  // a plan in the making
@@ -113,7 +118,7 @@ class Scheduler {
   int chunk_limit(const Draft& draft, const Sequence& s) const;
   bool make_room(Draft& draft, size_t index, int blocks);
   void preempt_newest(Draft& draft);
-  bool newcomer_fits(const Sequence& s) const;
+  bool newcomer_fits(const Sequence& s, const PrefixMatch& match) const;
   int decoding() const;
   Sequence* find_running(SeqId seq);
 

@@ -266,7 +266,9 @@ TEST(BatchBuilder, PutsRowsOfDifferentLengthIntoFlatArrays) {
 }
 
 // Random arrivals, lengths, cancels and failed steps against a pool that is too small for all. The test keeps its own
-// account of what each sequence has computed, sampled and scored, and checks every plan against it.
+// account of what each sequence has computed, sampled and scored, and checks every plan against it. Texts are of two
+// tokens, so that they begin alike; the KV of a position is a hash of its text, kept in a fake memory at the slots of
+// the plan, so that a wrong match, or a block of the window that was given away, is seen.
 class Simulation {
  public:
   explicit Simulation(uint64_t seed)
@@ -275,7 +277,10 @@ class Simulation {
         block_size_(1 << pick(5)),
         limits_{1 + pick(6), 1 + pick(40), 0, pick(20), pick(3) == 0 ? 1 + pick(20) : 0, pick(3) == 0 ? 1 + pick(6) : 0,
                 pick(3) == 0},
-        kv_(blocks_, block_size_),
+        window_(pick(3) == 0 ? 1 + pick(3 * block_size_) : 0),
+        caches_(pick(3) != 0),
+        kv_(blocks_, block_size_, window_),
+        memory_(static_cast<size_t>(blocks_ * block_size_)),
         scheduler_((limits_.max_logits = limits_.max_seqs + 1 + pick(10), limits_), kv_) {}
 
   void run() {
@@ -290,6 +295,9 @@ class Simulation {
   }
   int preemptions() const { return preemptions_; }
   int drafts() const { return drafts_; }
+  uint64_t saved() const { return kv_.prefix_stats().saved_tokens; }
+  uint64_t evictions() const { return kv_.prefix_stats().evictions; }
+  int dropped() const { return dropped_; }
 
  private:
   struct Live {
@@ -298,6 +306,9 @@ class Simulation {
     int scored = 0;   // positions [0, scored) have had their logits seen
     int sampled = 0;  // tokens sampled
     int offered = 0;  // drafts, at most
+    std::vector<TokenId> text = {};
+    std::vector<uint64_t> kv = {};  // of each position
+    PrefixChain chain = {};
   };
 
   int pick(int n) { return static_cast<int>(rng_() % static_cast<uint64_t>(n)); }
@@ -309,9 +320,32 @@ class Simulation {
     const bool full =
         scheduler_.waiting() >= limits_.max_waiting && scheduler_.waiting() + scheduler_.running() >= limits_.max_seqs;
     const bool score = pick(4) == 0;
-    const Status status = scheduler_.submit({++last_id_, prompt, max_tokens, score});
+    Live live{prompt, prompt, max_tokens, 0, score, score ? 0 : prompt - 1, 0};
+    if (caches_) live.chain = PrefixChain({1, 2}, "", block_size_);
+    const Status status = scheduler_.submit({++last_id_, prompt, max_tokens, score, extend(live, prompt)});
     ASSERT_EQ(status.is_ok(), fits && !full) << status.message();
-    if (status.is_ok()) live_[last_id_] = {prompt, prompt, max_tokens, 0, score, score ? 0 : prompt - 1, 0};
+    if (status.is_ok()) live_[last_id_] = std::move(live);
+  }
+  // Mostly the same token, so that texts begin alike.
+  std::vector<PrefixHash> extend(Live& s, int tokens) {
+    for (; tokens > 0; --tokens) {
+      s.text.push_back(pick(16) == 0 ? 1 : 0);
+      const uint64_t before = s.kv.empty() ? 0 : s.kv.back();
+      s.kv.push_back((before + static_cast<uint64_t>(s.text.back()) + 1) * 0x9e3779b97f4a7c15u ^ (before >> 29));
+    }
+    return s.chain.extend(s.text);
+  }
+  uint64_t& cell(SeqId seq, int position) {
+    const BlockId block = kv_.table(seq)[static_cast<size_t>(position / block_size_)];
+    return memory_.at(static_cast<size_t>(block * block_size_ + position % block_size_));
+  }
+  // What attention would read of the tokens before the row.
+  void check_visible(const PlannedRow& r, const Live& s) {
+    for (int p = window_ > 0 ? std::max(0, r.begin - window_ + 1) : 0; p < r.begin; ++p) {
+      ASSERT_NE(kv_.table(r.seq)[static_cast<size_t>(p / block_size_)], kNoBlock);
+      ASSERT_EQ(cell(r.seq, p), s.kv[static_cast<size_t>(p)]) << "sequence " << r.seq << " position " << p;
+    }
+    dropped_ += static_cast<int>(std::count(kv_.table(r.seq).begin(), kv_.table(r.seq).end(), kNoBlock));
   }
   void cancel() {
     const auto victim = std::next(live_.begin(), pick(static_cast<int>(live_.size())));
@@ -331,12 +365,15 @@ class Simulation {
     ASSERT_EQ(plan.has_value(), !live_.empty());
     if (!plan) return;
     for (SeqId id : plan->preempted) {
-      live_.at(id).computed = 0;
+      live_.at(id).computed = live_.at(id).offered = 0;
       ++preemptions_;
     }
     check(*plan);
     if (::testing::Test::HasFailure()) return;
     if (pick(30) == 0) {
+      for (const PlannedRow& r : plan->rows) {  // half done
+        for (int p = r.begin; p < r.begin + r.count; ++p) cell(r.seq, p) = ~uint64_t{0};
+      }
       scheduler_.rollback(std::move(*plan));
     } else {
       commit(std::move(*plan));
@@ -350,8 +387,14 @@ class Simulation {
     bool decodes = false;
     for (const PlannedRow& r : plan.rows) {
       ASSERT_TRUE(seen.insert(r.seq).second) << "two rows of one sequence";
-      const Live& s = live_.at(r.seq);
+      Live& s = live_.at(r.seq);
+      const bool matched = s.computed == 0 && r.begin > 0;
+      if (matched) {
+        ASSERT_TRUE(caches_ && r.begin % block_size_ == 0 && r.begin <= s.scored);
+        s.computed = r.begin;
+      }
       ASSERT_EQ(r.begin, s.computed);
+      check_visible(r, s);
       ASSERT_GE(r.count, 1);
       const int known = r.count - r.drafts;
       ASSERT_LE(r.begin + known, s.total);
@@ -366,7 +409,7 @@ class Simulation {
       logits += r.logit_count;
       drafts_ += r.drafts;
       const bool decode = s.total - s.computed == 1;
-      decodes = decodes || (decode && s.sampled > 0);
+      decodes = decodes || (decode && s.sampled > 0 && !matched);
       if (!decode) prompt_tokens += r.count;
     }
     if (limits_.active_decode_prefill_chunk > 0 && decodes) {
@@ -395,6 +438,11 @@ class Simulation {
         s.total += outcome.new_tokens;
         s.sampled += outcome.new_tokens;
         s.scored = std::max(s.scored, s.computed);
+        outcome.prefix = extend(s, outcome.new_tokens);
+      }
+      const int right = r.begin + r.count - r.drafts + std::max(0, outcome.new_tokens - 1);
+      for (int p = r.begin; p < r.begin + r.count; ++p) {
+        cell(r.seq, p) = p < right ? s.kv[static_cast<size_t>(p)] : ~uint64_t{0};
       }
       if (outcome.finished) live_.erase(r.seq);
       outcomes.push_back(outcome);
@@ -405,23 +453,33 @@ class Simulation {
   std::mt19937_64 rng_;
   int blocks_, block_size_;
   SchedulerLimits limits_;
+  int window_;
+  bool caches_;
   BlockAllocator kv_;
+  std::vector<uint64_t> memory_;
   Scheduler scheduler_;
   std::map<SeqId, Live> live_;  // by id, which is the order of arrival
   SeqId last_id_ = 0;
-  int preemptions_ = 0, drafts_ = 0;
+  int preemptions_ = 0, drafts_ = 0, dropped_ = 0;
 };
 
 // The oldest sequence has a row in every step, and a row is progress towards a bounded length: so every run ends.
 TEST(SchedulerSimulation, NobodyStarvesAndNothingIsLostOver5000RandomArrivalPatterns) {
-  int preemptions = 0, drafts = 0;
+  int preemptions = 0, drafts = 0, dropped = 0;
+  uint64_t saved = 0, evictions = 0;
   for (uint64_t seed = 0; seed < 5000 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Simulation simulation(seed);
     simulation.run();
     preemptions += simulation.preemptions();
     drafts += simulation.drafts();
+    dropped += simulation.dropped();
+    saved += simulation.saved();
+    evictions += simulation.evictions();
   }
+  EXPECT_GT(saved, 10000u) << "no prefix was found";
+  EXPECT_GT(evictions, 1000u) << "nothing was evicted";
+  EXPECT_GT(dropped, 1000) << "nothing fell out of a window";
   EXPECT_GT(preemptions, 1000) << "the pools were never short";
   EXPECT_GT(drafts, 10000) << "nothing was guessed";
 }

@@ -18,6 +18,11 @@ struct Row {
   int logit_count = 0;  // how many of its positions want logits (0 for a chunk that is not the last)
 };
 
+// Copies the KV of one block to another.
+struct BlockCopy {
+  BlockId from = 0, to = 0;
+};
+
 // T = number of tokens of the step, R = rows. There is no "phase": prefill and decode are rows of different length.
 struct Batch {
   std::vector<Row> rows;              // [R]
@@ -31,6 +36,7 @@ struct Batch {
   std::vector<BlockId> block_tables;  // [R, max_blocks], padded with 0
   int max_blocks = 0;
   std::vector<int32_t> logit_rows;  // [L] token indices whose logits are wanted
+  std::vector<BlockCopy> copies;    // to be made before anything is computed, in any order
 
   int num_tokens() const { return static_cast<int>(positions.size()); }
   int num_rows() const { return static_cast<int>(rows.size()); }

@@ -1,0 +1,47 @@
+// Which block holds which prefix, and which of those blocks nobody uses, in the order in which they were let go.
+#pragma once
+
+#include <list>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kv/prefix_hash.h"
+#include "types/ids.h"
+
+namespace ferrum {
+
+class PrefixIndex {
+ public:
+  // The block that holds the prefix.
+  std::optional<BlockId> find(const PrefixHash& hash) const;
+  bool holds(BlockId block) const { return entries_.count(block) != 0; }
+
+  // A block in use gets a name; false, and nothing happens, where the block or the name is taken.
+  bool insert(const PrefixHash& hash, BlockId block);
+  void erase(BlockId block);  // a block in use loses its name
+  // The last user of an indexed block lets go of it; a user comes back.
+  void set_idle(BlockId block);
+  void set_busy(BlockId block);
+  // Forgets the block that is idle longest; there must be one.
+  BlockId evict();
+
+  int size() const { return static_cast<int>(entries_.size()); }
+  int idle() const { return static_cast<int>(idle_.size()); }
+  bool is_idle(BlockId block) const;
+  // Broken invariants as sentences.
+  std::vector<std::string> violations() const;
+
+ private:
+  struct Entry {
+    PrefixHash hash;
+    std::optional<std::list<BlockId>::iterator> place;  // in idle_
+  };
+
+  std::unordered_map<PrefixHash, BlockId> blocks_;
+  std::unordered_map<BlockId, Entry> entries_;
+  std::list<BlockId> idle_;  // longest first
+};
+
+}  // namespace ferrum
