@@ -23,12 +23,12 @@ if(FERRUM_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
-# ferrum_library(name SOURCES a.cc ... [DEPS base io ...] [LIBS PkgConfig::X ...] [TESTS a_test.cc ...] [TEST_DEPS ...])
+# ferrum_library(name [THREADED] SOURCES a.cc ... [DEPS base io ...] [LIBS PkgConfig::X ...] [TESTS a_test.cc ...] [TEST_DEPS ...])
 #
 # Defines the static library ferrum_<name> from the current directory, and the test program <name>_test (one ctest entry)
 # where TESTS are given. DEPS are names of our own libraries; LIBS are external targets.
 function(ferrum_library name)
-  cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(A "THREADED" "" "SOURCES;DEPS;LIBS;TESTS;TEST_DEPS" ${ARGN})
   list(TRANSFORM A_DEPS PREPEND ferrum_)
   if(A_SOURCES)
     add_library(ferrum_${name} STATIC ${A_SOURCES})
@@ -38,14 +38,23 @@ function(ferrum_library name)
     target_link_libraries(ferrum_${name} INTERFACE ferrum_options ${A_DEPS} ${A_LIBS})
   endif()
   if(FERRUM_TESTS AND A_TESTS)
-    ferrum_test(${name}_test SOURCES ${A_TESTS} DEPS ${name} ${A_TEST_DEPS})
+    set(threaded)
+    if(A_THREADED)
+      set(threaded THREADED)
+    endif()
+    ferrum_test(${name}_test ${threaded} SOURCES ${A_TESTS} DEPS ${name} ${A_TEST_DEPS})
   endif()
 endfunction()
 
-# ferrum_test(name SOURCES a_test.cc ... DEPS name ...): one GoogleTest program, one ctest entry.
+# ferrum_test(name [THREADED] SOURCES a_test.cc ... DEPS name ...): one GoogleTest program, one ctest entry.
+# THREADED: it runs code of ours on several threads. Only such programs are built for the thread sanitizer, which can find
+# nothing in the others.
 # Tests find the repository through FERRUM_SOURCE_DIR; shared test data lies at ${FERRUM_SOURCE_DIR}/../shared/testdata.
 function(ferrum_test name)
-  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(A "THREADED" "" "SOURCES;DEPS" ${ARGN})
+  if(FERRUM_SANITIZE MATCHES thread AND NOT A_THREADED)
+    return()
+  endif()
   list(TRANSFORM A_DEPS PREPEND ferrum_)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest GTest::gtest_main)
