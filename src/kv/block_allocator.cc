@@ -173,6 +173,14 @@ void BlockAllocator::fork(SeqId parent, SeqId child) {
   entries_.emplace(child, std::move(copy));
 }
 
+bool BlockAllocator::can_fork(SeqId parent, int tokens) const {
+  const Entry* entry = find(parent);
+  if (entry == nullptr || tokens < 1 || tokens > entry->tokens) return false;
+  const int first = std::min(first_seen_block(tokens), blocks_for(tokens) - 1);
+  const auto begin = entry->blocks.begin();
+  return std::find(begin + first, begin + blocks_for(tokens), kNoBlock) == begin + blocks_for(tokens);
+}
+
 // The first block that the position after `tokens` tokens sees.
 int BlockAllocator::first_seen_block(int64_t tokens) const {
   if (window_ == 0) return 0;

@@ -71,6 +71,9 @@ class BlockAllocator {
   // Starts the unknown sequence `child` as a copy of `parent`, without copying: they share all blocks, the one that is
   // not full too, until one of them writes into it.
   void fork(SeqId parent, SeqId child);
+  // Whether a fork of `parent` could be cut back to its first `tokens` tokens and go on from there: that many are
+  // known, and what the next position sees has not been dropped.
+  bool can_fork(SeqId parent, int tokens) const;
   // Gives back the blocks that no position from the sequence's length on sees. Their table entries become kNoBlock.
   void drop_unseen(SeqId seq);
 

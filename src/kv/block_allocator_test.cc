@@ -197,5 +197,23 @@ TEST(BlockAllocator, GivesBackWhatFellOutOfTheWindowAndMatchesWithoutIt) {
   EXPECT_EQ(kv.free_blocks(), 8);
 }
 
+TEST(BlockAllocator, CanForkWhereTheNextPositionStillSeesEverything) {
+  BlockAllocator kv(8, 4, /*window=*/6);
+  const Growth g[] = {{1, 10}}, more[] = {{1, 20}};
+  EXPECT_FALSE(kv.can_fork(1, 1)) << "unknown";
+  ASSERT_TRUE(kv.reserve(g).is_ok());
+  EXPECT_TRUE(kv.can_fork(1, 10));
+  EXPECT_FALSE(kv.can_fork(1, 11)) << "more than it has";
+  EXPECT_FALSE(kv.can_fork(1, 0)) << "nothing to share";
+  ASSERT_TRUE(kv.reserve(more).is_ok());
+  kv.drop_unseen(1);  // blocks 0 to 2: position 20 sees 15 to 20
+  EXPECT_FALSE(kv.can_fork(1, 10));
+  EXPECT_FALSE(kv.can_fork(1, 16)) << "position 16 sees 11";
+  EXPECT_TRUE(kv.can_fork(1, 17));
+  kv.fork(1, 2);
+  kv.truncate(2, 17);
+  EXPECT_EQ(kv.violations(), std::vector<std::string>{});
+}
+
 }  // namespace
 }  // namespace ferrum

@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <map>
 
 namespace ferrum {
 
@@ -41,14 +42,28 @@ Status Scheduler::submit(const NewSequence& n) {
                              std::to_string(waiting()) + " wait (limit " + std::to_string(limits_.max_waiting) +
                              "); try again later");
   }
-  const int logits_from = n.score_prompt ? 0 : n.prompt_tokens - 1;
-  waiting_.push_back({.id = n.id,
-                      .arrival = arrivals_++,
-                      .total = n.prompt_tokens,
-                      .max_tokens = n.max_tokens,
-                      .logits_from = logits_from,
-                      .prefix = n.prefix});
+  Sequence s{.id = n.id,
+             .arrival = arrivals_++,
+             .tenant = shares_.enter(n.tenant),
+             .start_by = n.start_by,
+             .finish_by = n.finish_by,
+             .twin = n.twin,
+             .prompt = n.prompt_tokens,
+             .total = n.prompt_tokens,
+             .max_tokens = n.max_tokens,
+             .logits_from = n.score_prompt ? 0 : n.prompt_tokens - 1,
+             .prefix = n.prefix};
+  if (limits_.policy != QueuePolicy::kFcfs) s.key = n.submitted + n.priority * limits_.ageing_ns;
+  next_expiry_ = std::min({next_expiry_, s.start_by, s.finish_by});
+  wait(std::move(s));
   return Status::ok();
+}
+
+// To its place among those that wait.
+void Scheduler::wait(Sequence sequence) {
+  const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), sequence,
+                                      [](const Sequence& a, const Sequence& b) { return a.before(b); });
+  waiting_.insert(place, std::move(sequence));
 }
 
 void Scheduler::offer_drafts(SeqId seq, int drafts) {
@@ -115,28 +130,84 @@ void Scheduler::plan_prompts(Draft& draft) {
   }
 }
 
+// What of a newcomer's text needs no computing: what a twin has read, or the cache holds.
+struct Scheduler::Start {
+  int tokens = 0;
+  int blocks_to_take = 0;  // of the free ones, for all of its known tokens
+  const Sequence* twin = nullptr;
+  PrefixMatch match;
+  bool soon = false;  // a twin still reads what can then be shared
+};
+
+// Logits that nobody has seen must be computed, at least those of the last known token.
+Scheduler::Start Scheduler::start_of(const Sequence& s) const {
+  Start start;
+  start.match = kv_.match(s.prefix, s.logits_from);
+  start.tokens = start.match.blocks * kv_.block_size();
+  start.blocks_to_take = kv_.blocks_for(s.total) - start.match.blocks + start.match.idle;
+  const Sequence* twin = s.twin == 0 ? nullptr : find_running(s.twin);
+  const int shared = std::min(s.prompt - 1, s.logits_from);
+  if (twin == nullptr || shared <= start.tokens) return start;
+  if (twin->computed < shared) {
+    start.soon = true;
+  } else if (kv_.can_fork(twin->id, shared)) {
+    const int copied = shared % kv_.block_size() == 0 ? 0 : 1;
+    start = {shared, kv_.blocks_for(s.total) - kv_.blocks_for(shared) + copied, twin, {}, false};
+  }
+  return start;
+}
+
+// Under kFair the first sequence of the tenant that was served least; else the first one.
+size_t Scheduler::next_waiting() const {
+  if (limits_.policy != QueuePolicy::kFair) return 0;
+  size_t next = 0;
+  for (size_t i = 1; i < waiting_.size(); ++i) {
+    if (shares_.served(waiting_[i].tenant) < shares_.served(waiting_[next].tenant)) next = i;
+  }
+  return next;
+}
+
 void Scheduler::admit(Draft& draft) {
   // A victim must not come back in the step that preempted it.
   if (draft.pool_is_short) return;
   while (!waiting_.empty() && running() < limits_.max_seqs && draft.tokens_left > 0) {
-    Sequence& next = waiting_.front();
-    // Logits that nobody has seen must be computed, at least those of the last known token.
-    const PrefixMatch match = kv_.match(next.prefix, next.logits_from);
-    next.computed = match.blocks * kv_.block_size();
+    const size_t index = next_waiting();
+    Sequence& next = waiting_[index];
+    const Start start = start_of(next);
+    next.computed = start.tokens;
     const int count = chunk_limit(draft, next);
-    const bool fits = count > 0 && newcomer_fits(next, match);
+    const bool fits = !start.soon && count > 0 && newcomer_fits(start);
     // Nothing else would run in an empty step, so it is cut there even then.
     const bool waits = limits_.whole_prompts && count < next.pending() && next.pending() <= limits_.max_batched_tokens;
     if (!fits || (waits && !running_.empty())) {
       next.computed = 0;
       return;
     }
-    kv_.attach(next.id, next.prefix, match);
-    draft.free_blocks -= match.idle;
-    running_.push_back(std::move(next));
-    waiting_.pop_front();
-    add_row(draft, running_.size() - 1, count);
+    draft.free_blocks -= start.match.idle;
+    add_row(draft, run(index, start), count);
   }
+}
+
+// Admission: from waiting_ to its place in running_, which is returned.
+size_t Scheduler::run(size_t waiting, const Start& start) {
+  Sequence s = std::move(waiting_[waiting]);
+  waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(waiting));
+  if (start.twin != nullptr) {
+    kv_.fork(start.twin->id, s.id);
+    kv_.truncate(s.id, start.tokens);
+  } else {
+    kv_.attach(s.id, s.prefix, start.match);
+  }
+  // Charged as a whole, so that one tenant does not fill the step before its counter has moved; what is read again
+  // after a preemption is not the tenant's doing.
+  if (!s.started) shares_.charge(s.tenant, FairShare::kInputWeight * static_cast<uint64_t>(s.total - s.computed));
+  s.started = true;
+  shares_.start(s.tenant);
+  const auto place = std::upper_bound(running_.begin(), running_.end(), s,
+                                      [](const Sequence& a, const Sequence& b) { return a.before(b); });
+  const auto index = static_cast<size_t>(place - running_.begin());
+  running_.insert(place, std::move(s));
+  return index;
 }
 
 // Guesses take what is left, so they cost nobody a row, a place or a block.
@@ -160,10 +231,10 @@ void Scheduler::grant_drafts(Draft& draft) {
 
 // Admission leaves room for every token that is known already and for one block more per running sequence: a newcomer
 // that would be preempted at once costs everybody its prompt.
-bool Scheduler::newcomer_fits(const Sequence& s, const PrefixMatch& match) const {
+bool Scheduler::newcomer_fits(const Start& start) const {
   int owed = running();
   for (const Sequence& r : running_) owed += kv_.missing({r.id, r.total});
-  return running_.empty() || kv_.free_blocks() - owed >= kv_.blocks_for(s.total) - match.blocks + match.idle;
+  return running_.empty() || kv_.free_blocks() - owed >= start.blocks_to_take;
 }
 
 // How many pending tokens may go into one row, by tokens and by logits; blocks are not considered.
@@ -195,13 +266,13 @@ bool Scheduler::add_row(Draft& draft, size_t index, int count) {
   return true;
 }
 
-// Frees blocks for running_[index] at the cost of newer sequences only.
+// Frees blocks for running_[index] at the cost of later sequences only.
 bool Scheduler::make_room(Draft& draft, size_t index, int blocks) {
-  while (draft.free_blocks < blocks && running_.size() > index + 1) preempt_newest(draft);
+  while (draft.free_blocks < blocks && running_.size() > index + 1) preempt_last(draft);
   return draft.free_blocks >= blocks;
 }
 
-void Scheduler::preempt_newest(Draft& draft) {
+void Scheduler::preempt_last(Draft& draft) {
   Sequence victim = std::move(running_.back());
   running_.pop_back();
   for (size_t r = 0; r < draft.plan.rows.size(); ++r) {
@@ -222,7 +293,8 @@ void Scheduler::preempt_newest(Draft& draft) {
   draft.plan.preempted.push_back(victim.id);
   victim.computed = 0;
   victim.drafts = 0;
-  waiting_.push_front(std::move(victim));  // older than all that wait, newer than all that run
+  shares_.requeue(victim.tenant);
+  wait(std::move(victim));
 }
 
 void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
@@ -238,6 +310,7 @@ void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
     kv_.truncate(s->id, s->computed);
     s->prefix.insert(s->prefix.end(), outcome.prefix.begin(), outcome.prefix.end());
     kv_.publish(s->id, s->prefix);
+    shares_.charge(s->tenant, FairShare::kOutputWeight * static_cast<uint64_t>(outcome.new_tokens));
     if (outcome.finished) {
       remove(row.seq);
       continue;
@@ -263,11 +336,36 @@ void Scheduler::remove(SeqId seq) {
   FERRUM_CHECK(!in_step_, "remove() during a step");
   kv_.release(seq);
   const auto is_it = [&](const Sequence& s) { return s.id == seq; };
-  std::erase_if(running_, is_it);
-  std::erase_if(waiting_, is_it);
+  if (const auto it = std::find_if(running_.begin(), running_.end(), is_it); it != running_.end()) {
+    shares_.leave(it->tenant);
+    running_.erase(it);
+  } else if (const auto w = std::find_if(waiting_.begin(), waiting_.end(), is_it); w != waiting_.end()) {
+    shares_.start(w->tenant);
+    shares_.leave(w->tenant);
+    waiting_.erase(w);
+  }
 }
 
-Scheduler::Sequence* Scheduler::find_running(SeqId seq) {
+std::vector<SeqId> Scheduler::expire(int64_t now) {
+  FERRUM_CHECK(!in_step_, "expire() during a step");
+  std::vector<SeqId> expired;
+  if (now < next_expiry_) return expired;
+  next_expiry_ = kNever;
+  const auto look_at = [&](const Sequence& s) {
+    const int64_t end = s.started ? s.finish_by : std::min(s.start_by, s.finish_by);
+    if (end <= now) {
+      expired.push_back(s.id);
+    } else {
+      next_expiry_ = std::min(next_expiry_, end);
+    }
+  };
+  std::for_each(running_.begin(), running_.end(), look_at);
+  std::for_each(waiting_.begin(), waiting_.end(), look_at);
+  for (const SeqId id : expired) remove(id);
+  return expired;
+}
+
+const Scheduler::Sequence* Scheduler::find_running(SeqId seq) const {
   const auto it = std::find_if(running_.begin(), running_.end(), [&](const Sequence& s) { return s.id == seq; });
   return it == running_.end() ? nullptr : &*it;
 }
@@ -275,24 +373,34 @@ Scheduler::Sequence* Scheduler::find_running(SeqId seq) {
 std::vector<std::string> Scheduler::violations() const {
   std::vector<std::string> found = kv_.violations();
   if (running() > limits_.max_seqs) found.push_back("more sequences run than max_seqs");
-  uint64_t next_arrival = 0;
-  int blocks = 0;
-  const auto check_order = [&](const Sequence& s) {
-    if (s.arrival < next_arrival) found.push_back("sequence " + std::to_string(s.id) + " is out of order");
-    next_arrival = s.arrival + 1;
+  const auto check_order = [&](const auto& list) {
+    for (size_t i = 1; i < list.size(); ++i) {
+      if (list[i].before(list[i - 1])) found.push_back("sequence " + std::to_string(list[i].id) + " is out of order");
+    }
   };
+  check_order(running_);
+  check_order(waiting_);
+  if (limits_.policy == QueuePolicy::kFcfs && !running_.empty() && !waiting_.empty() &&
+      waiting_.front().before(running_.back())) {
+    found.push_back("sequence " + std::to_string(running_.back().id) + " runs before one that came first");
+  }
+  int blocks = 0;
+  std::map<FairShare::Tenant, int> waiting_of;
   for (const Sequence& s : running_) {
-    check_order(s);
     const std::string who = "running sequence " + std::to_string(s.id);
     if (s.pending() < 1) found.push_back(who + " has nothing to compute");
     if (s.computed != kv_.length(s.id)) found.push_back(who + " and its KV disagree on its length");
     if (s.total > s.max_tokens) found.push_back(who + " is longer than its limit");
     blocks += static_cast<int>(kv_.table(s.id).size());
+    waiting_of[s.tenant];
   }
   for (const Sequence& s : waiting_) {
-    check_order(s);
+    ++waiting_of[s.tenant];
     if (s.computed != 0 || kv_.length(s.id) != 0)
       found.push_back("waiting sequence " + std::to_string(s.id) + " holds KV");
+  }
+  for (const auto& [tenant, count] : waiting_of) {
+    if (shares_.waiting(tenant) != count) found.push_back("a tenant's waiting sequences are miscounted");
   }
   if (kv_.used_blocks() > blocks) found.push_back("KV blocks belong to no running sequence");
   return found;

@@ -1,23 +1,31 @@
 // Which tokens of which sequences the next step computes. Pure policy over counts: no tokens, no device, no clock.
 //
 // A step is a transaction: plan() reserves its KV blocks; then exactly one of commit() and rollback() ends it. Between
-// the two only submit() may be called. Policy and its guarantees (docs/engine.md): first come first served, decode rows
-// before prompt chunks, the newest is preempted when blocks run out, the oldest progresses in every step.
+// the two only submit() may be called. Policy and its guarantees (docs/engine.md): sequences are served in the order of
+// QueuePolicy, decode rows before prompt chunks, the last of those that run is preempted when blocks run out, the first
+// of them progresses in every step.
 //
 // Iteration-level scheduling: Yu et al., "Orca", OSDI 2022; prompt chunks beside decode rows: Agrawal et al.,
 // "Sarathi-Serve", OSDI 2024. Not thread-safe: the engine guards it.
 #pragma once
 
+#include <cstdint>
 #include <deque>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kv/block_allocator.h"
+#include "sched/fair_share.h"
 #include "types/ids.h"
+#include "types/queue_policy.h"
 
 namespace ferrum {
+
+inline constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 struct SchedulerLimits {
   int max_seqs = 16;             // sequences that run at once
@@ -32,8 +40,14 @@ struct SchedulerLimits {
   int prefill_first_until_active = 0;
   // A newcomer whose whole prompt fits into a step waits for one that has room for it, instead of being cut.
   bool whole_prompts = false;
+
+  QueuePolicy policy = QueuePolicy::kFcfs;
+  // Of the two other policies: the head start in time of arrival that one step of priority is worth. Since it is
+  // finite, only so many can overtake a sequence.
+  int64_t ageing_ns = int64_t{60} * 1'000'000'000;
 };
 
+// Times are nanoseconds of one clock that never goes back.
 struct NewSequence {
   SeqId id = 0;
   int prompt_tokens = 0;      // at least 1
@@ -42,6 +56,15 @@ struct NewSequence {
   // Hashes of the prompt's full blocks, by which KV that is in the cache already is found; empty = neither look for
   // this text nor let others find it.
   std::vector<PrefixHash> prefix = {};
+
+  int64_t submitted = 0;
+  int priority = 0;         // less is earlier; kFcfs does not look at it
+  std::string tenant = {};  // who shares with others under kFair
+  int64_t start_by = kNever,
+          finish_by = kNever;  // when expire() takes it out: if it has not run until then; in any case
+  // An earlier sequence with the same prompt, which this one waits for while it reads it, and then shares its KV; 0 =
+  // none. Whether it is still there does not matter.
+  SeqId twin = 0;
 };
 
 // Tokens [begin, begin + count) of a sequence; the last logit_count of them want logits. The last `drafts` are guesses
@@ -89,6 +112,8 @@ class Scheduler {
   void rollback(StepPlan plan);
   // Takes a sequence out, whatever its state (cancelled, failed); an unknown one is ignored. Not during a step.
   void remove(SeqId seq);
+  // Takes out all whose time is up at `now`, and names them. Not during a step.
+  std::vector<SeqId> expire(int64_t now);
 
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }
@@ -99,16 +124,24 @@ class Scheduler {
  private:
   struct Sequence {
     SeqId id = 0;
+    int64_t key = 0;       // static, so that the order of two never changes; equal ones by arrival
     uint64_t arrival = 0;  // order of submit()
-    int total = 0;         // known tokens: prompt and generated
+    FairShare::Tenant tenant = 0;
+    int64_t start_by = kNever, finish_by = kNever;
+    SeqId twin = 0;
+    int prompt = 0;
+    int total = 0;  // known tokens: prompt and generated
     int max_tokens = 0;
-    int computed = 0;     // tokens in the KV cache
-    int logits_from = 0;  // first position whose logits nobody has seen yet
-    int drafts = 0;       // on offer
+    int computed = 0;      // tokens in the KV cache
+    int logits_from = 0;   // first position whose logits nobody has seen yet
+    int drafts = 0;        // on offer
+    bool started = false;  // has run
     std::vector<PrefixHash> prefix = {};
     int pending() const { return total - computed; }
+    bool before(const Sequence& s) const { return key != s.key ? key < s.key : arrival < s.arrival; }
   };
   struct Draft;  // a plan in the making
+  struct Start;  // what of a newcomer's text is there already
 
   void plan_decodes(Draft& draft);
   void plan_prompts(Draft& draft);
@@ -117,15 +150,22 @@ class Scheduler {
   bool add_row(Draft& draft, size_t index, int count);
   int chunk_limit(const Draft& draft, const Sequence& s) const;
   bool make_room(Draft& draft, size_t index, int blocks);
-  void preempt_newest(Draft& draft);
-  bool newcomer_fits(const Sequence& s, const PrefixMatch& match) const;
+  void preempt_last(Draft& draft);
+  size_t next_waiting() const;
+  Start start_of(const Sequence& s) const;
+  bool newcomer_fits(const Start& start) const;
+  size_t run(size_t waiting, const Start& start);
+  void wait(Sequence sequence);
   int decoding() const;
-  Sequence* find_running(SeqId seq);
+  const Sequence* find_running(SeqId seq) const;
+  Sequence* find_running(SeqId seq) { return const_cast<Sequence*>(std::as_const(*this).find_running(seq)); }
 
   const SchedulerLimits limits_;
   BlockAllocator& kv_;
-  std::vector<Sequence> running_;  // by arrival; all older than any in waiting_
-  std::deque<Sequence> waiting_;   // by arrival; preempted ones return to their place at the front
+  std::vector<Sequence> running_;  // in order of Sequence::before
+  std::deque<Sequence> waiting_;   // likewise; preempted ones return to their place
+  FairShare shares_;               // knows all of both; looked at by kFair only
+  int64_t next_expiry_ = kNever;   // nothing expires before
   uint64_t arrivals_ = 0;
   bool in_step_ = false;
 };

@@ -3,9 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
-#include <random>
-#include <set>
 
 #include "sched/batch_builder.h"
 
@@ -238,6 +237,180 @@ TEST(Scheduler, TakesBackWhatWasGuessedWrong) {
   run(scheduler, std::move(*plan));
 }
 
+SchedulerLimits ranked(QueuePolicy policy, int64_t ageing_ns, int max_seqs = 1, int budget = 8) {
+  SchedulerLimits l = limits(max_seqs, budget);
+  l.policy = policy;
+  l.ageing_ns = ageing_ns;
+  return l;
+}
+
+// Ends the sequence that runs, and says who is admitted next.
+SeqId next_after(Scheduler& scheduler, SeqId gone) {
+  scheduler.remove(gone);
+  auto plan = scheduler.plan();
+  const SeqId next = plan->rows[0].seq;
+  run(scheduler, std::move(*plan));
+  return next;
+}
+
+NewSequence arrival(SeqId id, int64_t submitted, int priority, std::string tenant = "") {
+  return {.id = id,
+          .prompt_tokens = 2,
+          .max_tokens = 1000,
+          .submitted = submitted,
+          .priority = priority,
+          .tenant = std::move(tenant)};
+}
+
+TEST(Scheduler, TakesTheLowestPriorityFirstAsFarAsItsHeadStartReaches) {
+  BlockAllocator kv(64, 16);
+  Scheduler scheduler(ranked(QueuePolicy::kPriority, 100), kv);
+  ASSERT_TRUE(scheduler.submit(arrival(1, 0, 0)).is_ok());
+  run(scheduler, *scheduler.plan());
+  ASSERT_TRUE(scheduler.submit(arrival(2, 10, 1)).is_ok());
+  ASSERT_TRUE(scheduler.submit(arrival(3, 20, 0)).is_ok());
+  ASSERT_TRUE(scheduler.submit(arrival(4, 30, 0)).is_ok());
+  ASSERT_TRUE(scheduler.submit(arrival(5, 40, -1)).is_ok());
+  ASSERT_TRUE(scheduler.submit(arrival(6, 215, 0)).is_ok()) << "205 after sequence 2, whose lag is worth 100";
+  EXPECT_EQ(next_after(scheduler, 1), 5u);
+  EXPECT_EQ(next_after(scheduler, 5), 3u);
+  EXPECT_EQ(next_after(scheduler, 3), 4u);
+  EXPECT_EQ(next_after(scheduler, 4), 2u);
+  EXPECT_EQ(next_after(scheduler, 2), 6u);
+}
+
+TEST(Scheduler, DoesNotLookAtPriorityWhereFirstComeIsFirstServed) {
+  BlockAllocator kv(64, 16);
+  Scheduler scheduler(ranked(QueuePolicy::kFcfs, 100), kv);
+  for (SeqId id = 1; id <= 3; ++id) {
+    ASSERT_TRUE(scheduler.submit(arrival(id, 10, -static_cast<int>(id))).is_ok());
+  }
+  run(scheduler, *scheduler.plan());
+  EXPECT_EQ(next_after(scheduler, 1), 2u);
+}
+
+TEST(Scheduler, PreemptsTheLeastUrgentAndOfThoseTheNewest) {
+  BlockAllocator kv(6, 4);
+  Scheduler scheduler(ranked(QueuePolicy::kPriority, 100, 3, 64), kv);
+  for (const auto& [id, priority] : {std::pair{1, 1}, {2, 1}, {3, 0}}) {
+    NewSequence s = arrival(static_cast<SeqId>(id), id, priority);
+    s.prompt_tokens = 3;
+    s.max_tokens = 20;
+    ASSERT_TRUE(scheduler.submit(s).is_ok());
+  }
+  run(scheduler, *scheduler.plan());
+  ASSERT_EQ(scheduler.running(), 3);
+  std::vector<SeqId> preempted;
+  for (int i = 0; i < 40 && preempted.size() < 2; ++i) {
+    auto plan = scheduler.plan();
+    preempted.insert(preempted.end(), plan->preempted.begin(), plan->preempted.end());
+    run(scheduler, std::move(*plan));
+  }
+  EXPECT_EQ(preempted, (std::vector<SeqId>{2, 1}));
+}
+
+// Two tenants that always have requests waiting are served alike, whatever they send: by no more than twice the larger
+// of an input's and a full batch's service apart (Sheng et al., theorem 4.4).
+TEST(Scheduler, SharesFairlyBetweenOneWhoFloodsAndOneWhoDoesNot) {
+  constexpr int kSeqs = 4, kPrompt = 6, kAnswer = 20;
+  BlockAllocator kv(400, 4);
+  Scheduler scheduler(ranked(QueuePolicy::kFair, 1, kSeqs, 64), kv);
+  SeqId last = 0;
+  std::map<SeqId, std::string> tenants;
+  std::map<std::string, int> waiting, length;
+  std::map<std::string, int64_t> served;
+  const auto send = [&](const std::string& tenant, int prompt, int answer) {
+    NewSequence s = arrival(++last, 0, 0, tenant);
+    s.prompt_tokens = prompt;
+    s.max_tokens = prompt + answer;
+    ASSERT_TRUE(scheduler.submit(s).is_ok());
+    tenants[last] = tenant;
+  };
+  for (int i = 0; i < 50; ++i) send("flood", kPrompt, kAnswer);
+  for (int i = 0; i < 8; ++i) send("modest", 2, 7);
+  std::map<SeqId, int> generated;
+  int64_t apart = 0;
+  for (int step = 0; step < 3000; ++step) {
+    auto plan = scheduler.plan();
+    std::vector<RowOutcome> outcomes;
+    std::vector<std::string> again;
+    for (const PlannedRow& r : plan->rows) {
+      const std::string& tenant = tenants.at(r.seq);
+      const bool modest = tenant == "modest";
+      served[tenant] += r.begin == 0 ? r.count : 0;
+      served[tenant] += r.samples ? 2 : 0;
+      const bool ends = r.samples && ++generated[r.seq] == (modest ? 7 : kAnswer);
+      outcomes.push_back({r.samples ? 1 : 0, ends});
+      if (ends) again.push_back(tenant);
+    }
+    scheduler.commit(std::move(*plan), outcomes);
+    for (const std::string& tenant : again) {
+      if (tenant == "modest") send(tenant, 2, 7);
+      if (tenant == "flood") send(tenant, kPrompt, kAnswer), scheduler.waiting() < 90 ? send(tenant, 6, 20) : void();
+    }
+    apart = std::max(apart, std::abs(served["flood"] - served["modest"]));
+  }
+  EXPECT_LE(apart, 2 * std::max(kPrompt, 2 * kSeqs * (kPrompt + kAnswer)));
+  EXPECT_GT(served["modest"], 5000);
+}
+
+TEST(Scheduler, ExpiresWhatHasNotBegunOrNotEndedInTime) {
+  BlockAllocator kv(64, 16);
+  Scheduler scheduler(limits(1, 8), kv);
+  const auto submit = [&](SeqId id, int64_t start_by, int64_t finish_by) {
+    NewSequence s = arrival(id, 0, 0);
+    s.start_by = start_by;
+    s.finish_by = finish_by;
+    ASSERT_TRUE(scheduler.submit(s).is_ok());
+  };
+  submit(1, 10, 50);
+  run(scheduler, *scheduler.plan());
+  submit(2, 20, kNever);
+  submit(3, kNever, 30);
+  submit(4, kNever, kNever);
+  EXPECT_EQ(scheduler.expire(19), std::vector<SeqId>{}) << "sequence 1 has begun";
+  EXPECT_EQ(scheduler.expire(20), std::vector<SeqId>{2});
+  EXPECT_EQ(scheduler.expire(40), std::vector<SeqId>{3});
+  EXPECT_EQ(scheduler.expire(50), std::vector<SeqId>{1});
+  EXPECT_EQ(kv.used_blocks(), 0);
+  EXPECT_EQ(scheduler.expire(1'000'000), std::vector<SeqId>{});
+  EXPECT_EQ(scheduler.waiting(), 1);
+}
+
+TEST(Scheduler, ReadsAPromptOnceForAllItsChoices) {
+  BlockAllocator kv(64, 4);
+  Scheduler scheduler(limits(4, 8), kv);
+  for (SeqId id = 1; id <= 4; ++id) {
+    ASSERT_TRUE(scheduler.submit({.id = id, .prompt_tokens = 18, .max_tokens = 40, .twin = id > 1 ? 1u : 0u}).is_ok());
+  }
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    auto plan = scheduler.plan();
+    EXPECT_EQ(seqs_of(*plan), std::vector<SeqId>{1});
+    run(scheduler, std::move(*plan));
+  }
+  auto plan = scheduler.plan();
+  ASSERT_EQ(seqs_of(*plan), (std::vector<SeqId>{1, 2, 3, 4}));
+  EXPECT_EQ(plan->num_tokens, 4) << "the last token of the prompt is computed again for its logits";
+  EXPECT_EQ(plan->rows[3].begin, 17);
+  EXPECT_TRUE(plan->rows[3].samples);
+  EXPECT_EQ(plan->reservation.copies.size(), 3u);
+  EXPECT_EQ(kv.used_blocks(), 4 + 4) << "four full blocks are shared; each has its own last one";
+  run(scheduler, std::move(*plan));
+}
+
+TEST(Scheduler, ChoicesGoTheirOwnWayWhenTheFirstIsGone) {
+  BlockAllocator kv(64, 4);
+  Scheduler scheduler(limits(4, 8), kv);
+  for (SeqId id = 1; id <= 2; ++id) {
+    ASSERT_TRUE(scheduler.submit({.id = id, .prompt_tokens = 18, .max_tokens = 40, .twin = id > 1 ? 1u : 0u}).is_ok());
+  }
+  run(scheduler, *scheduler.plan());
+  scheduler.remove(1);
+  const auto plan = scheduler.plan();
+  EXPECT_EQ(seqs_of(*plan), std::vector<SeqId>{2});
+  EXPECT_EQ(plan->rows[0].begin, 0);
+}
+
 TEST(BatchBuilder, PutsRowsOfDifferentLengthIntoFlatArrays) {
   BlockAllocator kv(8, 4);
   Scheduler scheduler(limits(2, 16), kv);
@@ -263,225 +436,6 @@ TEST(BatchBuilder, PutsRowsOfDifferentLengthIntoFlatArrays) {
     const int p = b.positions[static_cast<size_t>(t)];
     EXPECT_EQ(b.slots[static_cast<size_t>(t)], kv.table(seq)[static_cast<size_t>(p / 4)] * 4 + p % 4);
   }
-}
-
-// Random arrivals, lengths, cancels and failed steps against a pool that is too small for all. The test keeps its own
-// account of what each sequence has computed, sampled and scored, and checks every plan against it. Texts are of two
-// tokens, so that they begin alike; the KV of a position is a hash of its text, kept in a fake memory at the slots of
-// the plan, so that a wrong match, or a block of the window that was given away, is seen.
-class Simulation {
- public:
-  explicit Simulation(uint64_t seed)
-      : rng_(seed),
-        blocks_(2 + pick(30)),
-        block_size_(1 << pick(5)),
-        limits_{1 + pick(6), 1 + pick(40), 0, pick(20), pick(3) == 0 ? 1 + pick(20) : 0, pick(3) == 0 ? 1 + pick(6) : 0,
-                pick(3) == 0},
-        window_(pick(3) == 0 ? 1 + pick(3 * block_size_) : 0),
-        caches_(pick(3) != 0),
-        kv_(blocks_, block_size_, window_),
-        memory_(static_cast<size_t>(blocks_ * block_size_)),
-        scheduler_((limits_.max_logits = limits_.max_seqs + 1 + pick(10), limits_), kv_) {}
-
-  void run() {
-    int arrivals = 10 + pick(30);
-    while ((arrivals > 0 || !live_.empty()) && !::testing::Test::HasFailure()) {
-      while (arrivals > 0 && pick(3) == 0) submit(), --arrivals;
-      if (!live_.empty() && pick(40) == 0) cancel();
-      offer();
-      step();
-    }
-    EXPECT_EQ(kv_.used_blocks(), 0);
-  }
-  int preemptions() const { return preemptions_; }
-  int drafts() const { return drafts_; }
-  uint64_t saved() const { return kv_.prefix_stats().saved_tokens; }
-  uint64_t evictions() const { return kv_.prefix_stats().evictions; }
-  int dropped() const { return dropped_; }
-
- private:
-  struct Live {
-    int prompt = 0, total = 0, max_tokens = 0, computed = 0;
-    bool score = false;
-    int scored = 0;   // positions [0, scored) have had their logits seen
-    int sampled = 0;  // tokens sampled
-    int offered = 0;  // drafts, at most
-    std::vector<TokenId> text = {};
-    std::vector<uint64_t> kv = {};  // of each position
-    PrefixChain chain = {};
-  };
-
-  int pick(int n) { return static_cast<int>(rng_() % static_cast<uint64_t>(n)); }
-
-  void submit() {
-    const int pool = blocks_ * block_size_;
-    const int prompt = 1 + pick(std::max(1, pool / (1 + pick(4)))), max_tokens = prompt + pick(pool);
-    const bool fits = kv_.blocks_for(std::max(prompt, max_tokens - 1)) <= blocks_;
-    const bool full =
-        scheduler_.waiting() >= limits_.max_waiting && scheduler_.waiting() + scheduler_.running() >= limits_.max_seqs;
-    const bool score = pick(4) == 0;
-    Live live{prompt, prompt, max_tokens, 0, score, score ? 0 : prompt - 1, 0};
-    if (caches_) live.chain = PrefixChain({1, 2}, "", block_size_);
-    const Status status = scheduler_.submit({++last_id_, prompt, max_tokens, score, extend(live, prompt)});
-    ASSERT_EQ(status.is_ok(), fits && !full) << status.message();
-    if (status.is_ok()) live_[last_id_] = std::move(live);
-  }
-  // Mostly the same token, so that texts begin alike.
-  std::vector<PrefixHash> extend(Live& s, int tokens) {
-    for (; tokens > 0; --tokens) {
-      s.text.push_back(pick(16) == 0 ? 1 : 0);
-      const uint64_t before = s.kv.empty() ? 0 : s.kv.back();
-      s.kv.push_back((before + static_cast<uint64_t>(s.text.back()) + 1) * 0x9e3779b97f4a7c15u ^ (before >> 29));
-    }
-    return s.chain.extend(s.text);
-  }
-  uint64_t& cell(SeqId seq, int position) {
-    const BlockId block = kv_.table(seq)[static_cast<size_t>(position / block_size_)];
-    return memory_.at(static_cast<size_t>(block * block_size_ + position % block_size_));
-  }
-  // What attention would read of the tokens before the row.
-  void check_visible(const PlannedRow& r, const Live& s) {
-    for (int p = window_ > 0 ? std::max(0, r.begin - window_ + 1) : 0; p < r.begin; ++p) {
-      ASSERT_NE(kv_.table(r.seq)[static_cast<size_t>(p / block_size_)], kNoBlock);
-      ASSERT_EQ(cell(r.seq, p), s.kv[static_cast<size_t>(p)]) << "sequence " << r.seq << " position " << p;
-    }
-    dropped_ += static_cast<int>(std::count(kv_.table(r.seq).begin(), kv_.table(r.seq).end(), kNoBlock));
-  }
-  void cancel() {
-    const auto victim = std::next(live_.begin(), pick(static_cast<int>(live_.size())));
-    scheduler_.remove(victim->first);
-    live_.erase(victim);
-  }
-
-  void offer() {
-    for (auto& [id, s] : live_) {
-      if (s.sampled == 0 || pick(3) != 0) continue;
-      scheduler_.offer_drafts(id, s.offered = pick(9));
-    }
-  }
-
-  void step() {
-    auto plan = scheduler_.plan();
-    ASSERT_EQ(plan.has_value(), !live_.empty());
-    if (!plan) return;
-    for (SeqId id : plan->preempted) {
-      live_.at(id).computed = live_.at(id).offered = 0;
-      ++preemptions_;
-    }
-    check(*plan);
-    if (::testing::Test::HasFailure()) return;
-    if (pick(30) == 0) {
-      for (const PlannedRow& r : plan->rows) {  // half done
-        for (int p = r.begin; p < r.begin + r.count; ++p) cell(r.seq, p) = ~uint64_t{0};
-      }
-      scheduler_.rollback(std::move(*plan));
-    } else {
-      commit(std::move(*plan));
-    }
-    ASSERT_EQ(scheduler_.violations(), std::vector<std::string>{});
-  }
-
-  void check(const StepPlan& plan) {
-    std::set<SeqId> seen;
-    int tokens = 0, logits = 0, prompt_tokens = 0;
-    bool decodes = false;
-    for (const PlannedRow& r : plan.rows) {
-      ASSERT_TRUE(seen.insert(r.seq).second) << "two rows of one sequence";
-      Live& s = live_.at(r.seq);
-      const bool matched = s.computed == 0 && r.begin > 0;
-      if (matched) {
-        ASSERT_TRUE(caches_ && r.begin % block_size_ == 0 && r.begin <= s.scored);
-        s.computed = r.begin;
-      }
-      ASSERT_EQ(r.begin, s.computed);
-      check_visible(r, s);
-      ASSERT_GE(r.count, 1);
-      const int known = r.count - r.drafts;
-      ASSERT_LE(r.begin + known, s.total);
-      ASSERT_EQ(r.samples, r.begin + known == s.total);
-      ASSERT_LE(r.drafts, s.offered);
-      ASSERT_TRUE(r.drafts == 0 || (known == 1 && r.samples && s.total + r.drafts < s.max_tokens));
-      // Logits of every position that nobody has seen, and of none that somebody has.
-      ASSERT_EQ(r.logit_count, std::max(0, r.begin + r.count - std::max(s.scored, r.begin)));
-      ASSERT_TRUE(!r.samples || r.logit_count >= 1);
-      ASSERT_EQ(kv_.length(r.seq), r.begin + r.count);
-      tokens += r.count;
-      logits += r.logit_count;
-      drafts_ += r.drafts;
-      const bool decode = s.total - s.computed == 1;
-      decodes = decodes || (decode && s.sampled > 0 && !matched);
-      if (!decode) prompt_tokens += r.count;
-    }
-    if (limits_.active_decode_prefill_chunk > 0 && decodes) {
-      ASSERT_LE(prompt_tokens, limits_.active_decode_prefill_chunk);
-    }
-    ASSERT_LE(tokens, limits_.max_batched_tokens);
-    ASSERT_LE(logits, limits_.max_logits);
-    ASSERT_EQ(tokens, plan.num_tokens);
-    ASSERT_EQ(logits, plan.num_logits);
-    ASSERT_EQ(seen.count(live_.begin()->first), 1u) << "the oldest sequence has no row";
-  }
-
-  void commit(StepPlan plan) {
-    std::vector<RowOutcome> outcomes;
-    for (const PlannedRow& r : plan.rows) {
-      Live& s = live_.at(r.seq);
-      s.computed = r.begin + r.count - r.drafts;
-      s.offered = 0;
-      s.scored = std::max(s.scored, s.computed);
-      RowOutcome outcome;
-      if (r.samples) {
-        const int gained = 1 + pick(r.drafts + 1);
-        outcome.finished = s.total + gained >= s.max_tokens || pick(50) == 0;
-        outcome.new_tokens = outcome.finished ? pick(gained + 1) : gained;
-        if (!outcome.finished) s.computed += outcome.new_tokens - 1;
-        s.total += outcome.new_tokens;
-        s.sampled += outcome.new_tokens;
-        s.scored = std::max(s.scored, s.computed);
-        outcome.prefix = extend(s, outcome.new_tokens);
-      }
-      const int right = r.begin + r.count - r.drafts + std::max(0, outcome.new_tokens - 1);
-      for (int p = r.begin; p < r.begin + r.count; ++p) {
-        cell(r.seq, p) = p < right ? s.kv[static_cast<size_t>(p)] : ~uint64_t{0};
-      }
-      if (outcome.finished) live_.erase(r.seq);
-      outcomes.push_back(outcome);
-    }
-    scheduler_.commit(std::move(plan), outcomes);
-  }
-
-  std::mt19937_64 rng_;
-  int blocks_, block_size_;
-  SchedulerLimits limits_;
-  int window_;
-  bool caches_;
-  BlockAllocator kv_;
-  std::vector<uint64_t> memory_;
-  Scheduler scheduler_;
-  std::map<SeqId, Live> live_;  // by id, which is the order of arrival
-  SeqId last_id_ = 0;
-  int preemptions_ = 0, drafts_ = 0, dropped_ = 0;
-};
-
-// The oldest sequence has a row in every step, and a row is progress towards a bounded length: so every run ends.
-TEST(SchedulerSimulation, NobodyStarvesAndNothingIsLostOver5000RandomArrivalPatterns) {
-  int preemptions = 0, drafts = 0, dropped = 0;
-  uint64_t saved = 0, evictions = 0;
-  for (uint64_t seed = 0; seed < 5000 && !HasFailure(); ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    Simulation simulation(seed);
-    simulation.run();
-    preemptions += simulation.preemptions();
-    drafts += simulation.drafts();
-    dropped += simulation.dropped();
-    saved += simulation.saved();
-    evictions += simulation.evictions();
-  }
-  EXPECT_GT(saved, 10000u) << "no prefix was found";
-  EXPECT_GT(evictions, 1000u) << "nothing was evicted";
-  EXPECT_GT(dropped, 1000) << "nothing fell out of a window";
-  EXPECT_GT(preemptions, 1000) << "the pools were never short";
-  EXPECT_GT(drafts, 10000) << "nothing was guessed";
 }
 
 }  // namespace
