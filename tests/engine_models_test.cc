@@ -5,12 +5,7 @@
 
 #include <random>
 
-#include "backend/registry.h"
-#include "engine/engine_core.h"
-#include "engine/fakes_for_test.h"
-#include "engine/model_step_runner.h"
-#include "io/gguf.h"
-#include "models/registry.h"
+#include "tests/model_core_for_test.h"
 
 namespace ferrum {
 namespace {
@@ -42,26 +37,14 @@ constexpr Setup kCaching{kRequests, 48, 1000, true};
 constexpr Setup kCachingShortOfBlocks{kRequests, 48, 90, true};
 
 std::unique_ptr<EngineCore> make_core(const std::string& model_name, const Device& device, const Setup& setup) {
-  const std::string path = std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + model_name + ".gguf";
-  auto file = Gguf::open(path);
-  auto backend = make_backend({device.backend, device.isa, 2, {setup.max_batched_tokens}});
-  if (!file.is_ok() || !backend.is_ok()) ADD_FAILURE() << file.status().message() << backend.status().message();
-  auto model = load_model(*file, **backend, {});
-  if (!model.is_ok()) ADD_FAILURE() << model.status().message();
-
   CoreOptions o;
   o.scheduler = {setup.max_seqs, setup.max_batched_tokens, setup.max_seqs + 8, 100};
-  o.requests = {(*model)->spec().vocab_size, kMaxLength};
+  o.requests.max_model_len = kMaxLength;
   o.num_blocks = setup.num_blocks;
   o.block_size = kBlockSize;
-  o.window = setup.caches ? (*model)->spec().sliding_window : 0;
+  o.window = setup.caches ? 1 : 0;  // the model's, if it has one
   o.prefix_cache = setup.caches;
-  const int max_logits = std::min(o.scheduler.max_logits, setup.max_batched_tokens);
-  auto runner = Runner::create(std::move(*backend), std::move(*model),
-                               {setup.max_batched_tokens, max_logits, o.num_blocks, kBlockSize, DType::kF16});
-  if (!runner.is_ok()) ADD_FAILURE() << runner.status().message();
-  return std::make_unique<EngineCore>(o, std::make_unique<ModelStepRunner>(std::move(*runner)),
-                                      std::make_shared<FakeTokenizer>());
+  return model_core(model_name, {device.backend, device.isa, 2}, o, DType::kF16);
 }
 
 // 16 requests that differ in everything; the first four are greedy.
