@@ -37,7 +37,7 @@ std::optional<int64_t> expert_width(const Gguf& file, const InspectCapabilities&
 }  // namespace
 
 ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file) {
-  const InspectReport report = inspect(file);
+  const InspectReport report = measure(file);
   const InspectCapabilities& c = report.capabilities;
   ModelCapabilities m;
   if (!c.architecture.empty()) m.architecture = c.architecture;

@@ -88,8 +88,10 @@ Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, c
 }
 
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
-  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  return configure(model_capabilities(file), cpu_host(), settings, kind);
+  FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(model_capabilities(file), cpu_host(), settings, kind));
+  c.file = std::move(file);
+  return c;
 }
 
 }  // namespace ferrum

@@ -15,6 +15,7 @@ enum class RunKind {
 };
 
 struct Configuration {
+  std::shared_ptr<const Gguf> file;  // that it was resolved for; nullptr where the model is supposed
   ResolverInput input;
   RunConfig run;
 };

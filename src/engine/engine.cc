@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/cores.h"
 #include "base/log.h"
@@ -95,6 +96,18 @@ class EngineImpl final : public Engine {
   EngineCore core_;
 };
 
+struct Text {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat_template;
+};
+
+Result<Text> load_text(const Gguf& file) {
+  Text text;
+  FERRUM_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::from_gguf(file));
+  FERRUM_ASSIGN_OR_RETURN(text.chat_template, ChatTemplate::from_gguf(file, *text.tokenizer));
+  return text;
+}
+
 std::string describe_parts(const Parts& p, const Backend& backend, int64_t kv_bytes) {
   const std::string name = p.spec.name.empty() ? p.spec.architecture : p.spec.name + " (" + p.spec.architecture + ")";
   return name + " on " + backend.describe() + ", context " + std::to_string(p.options.max_model_len) + ", KV cache " +
@@ -154,6 +167,14 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
 
 Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, const EngineOptions& options,
                                              const LoadProgress& progress) {
+  FERRUM_RETURN_IF_ERROR(check_options(options));
+  if (progress) progress(0.0, "opening " + model_path);
+  FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  return load(std::move(file), options, progress);
+}
+
+Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, const EngineOptions& options,
+                                             const LoadProgress& progress) {
   const auto report = [&](double fraction, const std::string& what) {
     if (progress) progress(fraction, what);
   };
@@ -161,19 +182,21 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, cons
   MemoryDemand demand;
   demand.options = options;
   if (options.threads == 0) demand.options.threads = process_cores();
-  // Before the weights are read: afterwards the system counts them as page cache, which looks free.
+  // Before the weights are read: afterwards the system counts them as page cache, which looks free. What the open file
+  // holds is part of the plan, not of what was there before.
+  const int64_t metadata = metadata_bytes(*file);
   demand.available = available_memory();
+  if (demand.available) *demand.available += metadata;
   demand.process = process_memory();
+  demand.process.anonymous = std::max<int64_t>(0, demand.process.anonymous - metadata);
 
-  report(0.0, "opening " + model_path);
-  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
   FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
   FERRUM_RETURN_IF_ERROR(plan.verdict);
   if (!plan.note.empty()) spdlog::warn("{}", plan.note);
   Parts parts;
   parts.options = plan.options;
-  FERRUM_ASSIGN_OR_RETURN(parts.tokenizer, Tokenizer::from_gguf(*file));
-  FERRUM_ASSIGN_OR_RETURN(parts.chat_template, ChatTemplate::from_gguf(*file, *parts.tokenizer));
+  // Beside the weights, which take about as long. The future waits for it wherever this function ends.
+  std::future<Result<Text>> text = std::async([file] { return load_text(*file); });
   report(0.1, "loading weights");
   FERRUM_ASSIGN_OR_RETURN(auto backend, make_model_backend(*file, plan.options));
   parts.kernels = backend->kernel_choices();
@@ -186,6 +209,9 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, cons
                             report(0.1 + 0.8 * fraction, what);
                           }));
   parts.spec = model->spec();
+  FERRUM_ASSIGN_OR_RETURN(Text loaded, text.get());
+  parts.tokenizer = std::move(loaded.tokenizer);
+  parts.chat_template = std::move(loaded.chat_template);
   report(0.9, "allocating the KV cache");
   FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), plan));
   parts.plan = plan;

@@ -100,10 +100,14 @@ struct EngineStats {
 };
 
 struct MemoryPlan;  // engine/memory_plan.h
+class Gguf;         // io/gguf.h
 
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> load(const std::string& model_path, const EngineOptions& options,
+                                              const LoadProgress& progress = {});
+  // Of a file that is open already.
+  static Result<std::unique_ptr<Engine>> load(std::shared_ptr<const Gguf> file, const EngineOptions& options,
                                               const LoadProgress& progress = {});
   virtual ~Engine() = default;  // stops the thread; unfinished requests end with kCancelled
 

@@ -143,7 +143,7 @@ std::vector<std::string> find_obstacles(const Gguf& file) {
 
 }  // namespace
 
-InspectReport inspect(std::shared_ptr<const Gguf> file) {
+InspectReport measure(std::shared_ptr<const Gguf> file) {
   InspectReport report;
   report.file = std::move(file);
   std::map<DType, InspectTypeUse> types;
@@ -165,6 +165,11 @@ InspectReport inspect(std::shared_ptr<const Gguf> file) {
     report.bits_per_weight = 8.0 * static_cast<double>(report.tensor_bytes) / static_cast<double>(report.parameters);
   }
   report.capabilities = read_capabilities(*report.file);
+  return report;
+}
+
+InspectReport inspect(std::shared_ptr<const Gguf> file) {
+  InspectReport report = measure(std::move(file));
   report.obstacles = find_obstacles(*report.file);
   return report;
 }

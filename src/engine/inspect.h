@@ -42,11 +42,13 @@ struct InspectReport {
   double bits_per_weight = 0;  // 0 without tensors
   InspectCapabilities capabilities;
   std::vector<InspectTypeUse> types;   // most bytes first
-  std::vector<std::string> obstacles;  // why Ferrum cannot run it; empty: it can
+  std::vector<std::string> obstacles;  // why Ferrum cannot run it; empty: it can (or measure() made the report)
 
   bool supported() const { return obstacles.empty(); }
 };
 
+// Sizes and capabilities, in a moment: obstacles are not looked for, which takes a tokenizer.
+InspectReport measure(std::shared_ptr<const Gguf> file);
 InspectReport inspect(std::shared_ptr<const Gguf> file);
 // Opens the file (and all its parts). Fails only if it is no readable GGUF.
 Result<InspectReport> inspect(const std::string& path);

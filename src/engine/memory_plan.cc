@@ -67,24 +67,26 @@ MetadataSize metadata_size(const Gguf& file) {
   return size;
 }
 
-// The tokenizer's own copies and tables (text/bpe_vocab.h): per token its text, type, symbol and hash node; per merge
-// its line and two slots of an open table whose size is a power of two.
+// The tokenizer's own copies and tables: per token its text, type and symbol; indexes of texts (text/string_index.h) by
+// the file's spelling and by the bytes it stands for, the latter with the bytes themselves, and one while the
+// vocabulary is checked for duplicates, whose pages the heap may keep; per merge its line and two slots of an open
+// table whose size is a power of two.
 int64_t tokenizer_size(const Gguf& file) {
-  const auto strings = [&](const char* key, int64_t each) {
+  const auto strings = [&](const char* key) -> std::pair<int64_t, int64_t> {
     const auto values = file.get_strings(std::string("tokenizer.ggml.") + key);
-    if (!values.is_ok() || *values == nullptr) return std::pair<int64_t, int64_t>{0, 0};
+    if (!values.is_ok() || *values == nullptr) return {0, 0};
     int64_t bytes = 0;
-    for (const std::string& text : **values) bytes += string_bytes(text) + each;
-    return std::pair{bytes, static_cast<int64_t>((*values)->size())};
+    for (const std::string& text : **values) bytes += string_bytes(text);
+    return {bytes, static_cast<int64_t>((*values)->size())};
   };
-  constexpr int64_t kTables = 1 + 8 + 64 + 16;  // type, symbol, node of the hash table, its bucket
-  constexpr int64_t kWhileChecking = 48;        // nodes of the duplicate check: freed, but the heap keeps their pages
-  constexpr int64_t kPerToken = kTables + kWhileChecking;
-  const auto [token_bytes, tokens] = strings("tokens", kPerToken);
-  const auto [merge_bytes, merges] = strings("merges", 0);
-  const int64_t slots =
-      merges > 0 ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(merges * 2 + 2))) * 16 : 0;
-  return token_bytes + merge_bytes + slots;
+  const auto slots = [](int64_t entries) {
+    return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(entries * 2 + 2)));
+  };
+  const auto [token_bytes, tokens] = strings("tokens");
+  const auto [merge_bytes, merges] = strings("merges");
+  constexpr int64_t kPerToken = 1 + 4 + 8;  // type, symbol, bytes in the arena
+  const int64_t index = tokens * static_cast<int64_t>(sizeof(std::string_view)) + 8 * slots(tokens);
+  return token_bytes + kPerToken * tokens + 3 * index + merge_bytes + (merges > 0 ? 16 * slots(merges) : 0);
 }
 
 class Planner {
@@ -306,6 +308,8 @@ int64_t MemoryPlan::total(MemoryKind kind) const {
 int planned_logit_rows(const EngineOptions& options) {
   return std::min(options.max_seqs + kScoredPositions, options.max_batched_tokens);
 }
+
+int64_t metadata_bytes(const Gguf& file) { return metadata_size(file).bytes; }
 
 Result<MemoryPlan> plan_memory(const Gguf& file, const MemoryDemand& demand) { return Planner(file, demand).run(); }
 

@@ -68,6 +68,9 @@ int planned_logit_rows(const EngineOptions& options);
 // a plan with a verdict. options.threads must be resolved.
 Result<MemoryPlan> plan_memory(const Gguf& file, const MemoryDemand& demand);
 
+// What an open file holds in memory: the values of its keys and the table of its tensors.
+int64_t metadata_bytes(const Gguf& file);
+
 // Aligned columns for people, and one JSON object.
 std::string render_table(const MemoryPlan& plan);
 std::string render_json(const MemoryPlan& plan);

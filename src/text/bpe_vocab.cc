@@ -1,5 +1,6 @@
 #include "text/bpe_vocab.h"
 
+#include <algorithm>
 #include <bit>
 #include <random>
 
@@ -26,6 +27,8 @@ std::array<int16_t, kSpellings> make_spelling_table() {
   return table;
 }
 
+constexpr size_t kMergesAtATime = 16;
+
 uint64_t process_seed() {
   static const uint64_t seed = [] {
     std::random_device device;
@@ -36,21 +39,33 @@ uint64_t process_seed() {
 
 }  // namespace
 
-std::optional<std::string> bytes_of_gpt2_spelling(std::string_view text) {
+bool append_bytes_of_gpt2_spelling(std::string_view text, std::string& bytes) {
   static const auto table = make_spelling_table();
-  if (find_invalid_utf8(text)) return std::nullopt;
-  std::string bytes;
-  for (size_t i = 0; i < text.size();) {
-    const CodePoint c = decode_utf8(text, i);
-    if (c.value >= table.size() || table[c.value] < 0) return std::nullopt;
-    bytes += static_cast<char>(table[c.value]);
-    i += c.length;
+  for (size_t i = 0; i < text.size(); ++i) {
+    auto value = static_cast<uint8_t>(text[i]);
+    size_t code_point = value;
+    if (value >= 0x80) {  // all that spell a byte have one or two bytes themselves
+      if (value < 0xc2 || value > 0xdf || ++i == text.size()) return false;
+      const auto next = static_cast<uint8_t>(text[i]);
+      if ((next & 0xc0) != 0x80) return false;
+      code_point = static_cast<size_t>(value & 0x1f) << 6 | (next & 0x3f);
+    }
+    if (code_point >= table.size() || table[code_point] < 0) return false;
+    bytes += static_cast<char>(table[code_point]);
   }
+  return true;
+}
+
+std::optional<std::string> bytes_of_gpt2_spelling(std::string_view text) {
+  std::string bytes;
+  if (!append_bytes_of_gpt2_spelling(text, bytes)) return std::nullopt;
   return bytes;
 }
 
 Result<BpeVocab> BpeVocab::create(const TokenizerSpec& spec) {
   BpeVocab vocab;
+  vocab.symbols_ = StringIndex(spec.tokens.size() + 256);
+  vocab.tokens_.reserve(spec.tokens.size() + 256);
   vocab.seed_ = process_seed();
   const size_t slots = std::bit_ceil(spec.merges.size() * 2 + 2);
   vocab.entries_.resize(slots);
@@ -58,55 +73,78 @@ Result<BpeVocab> BpeVocab::create(const TokenizerSpec& spec) {
   for (size_t byte = 0; byte < 256; ++byte) {
     vocab.byte_symbols_[byte] = vocab.symbol_of(std::string(1, static_cast<char>(byte)));
   }
+  std::string bytes;
   for (size_t i = 0; i < spec.tokens.size(); ++i) {
     // Ordinary text must not become a control token, however it is spelled.
     const TokenType type = spec.types[i];
     if (type == TokenType::kControl || type == TokenType::kUnknown || type == TokenType::kByte) continue;
-    auto bytes = bytes_of_gpt2_spelling(spec.tokens[i]);
-    if (!bytes || bytes->empty()) continue;
-    vocab.tokens_[static_cast<size_t>(vocab.symbol_of(std::move(*bytes)))] = static_cast<TokenId>(i);
+    bytes.clear();
+    if (!append_bytes_of_gpt2_spelling(spec.tokens[i], bytes) || bytes.empty()) continue;
+    vocab.tokens_[static_cast<size_t>(vocab.symbol_of(bytes))] = static_cast<TokenId>(i);
   }
-  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
-    FERRUM_RETURN_IF_ERROR(vocab.add_merge(spec.merges[rank], rank));
+  for (size_t rank = 0; rank < spec.merges.size(); rank += kMergesAtATime) {
+    FERRUM_RETURN_IF_ERROR(vocab.add_merges(spec, rank));
   }
   return vocab;
 }
 
 TokenId BpeVocab::token_of(std::string_view bytes) const {
-  const auto found = symbols_.find(std::string(bytes));
-  return found == symbols_.end() ? -1 : token(found->second);
+  const int32_t symbol = symbols_.find(bytes);
+  return symbol < 0 ? -1 : token(symbol);
 }
 
-int32_t BpeVocab::symbol_of(std::string bytes) {
-  const auto [entry, is_new] = symbols_.emplace(std::move(bytes), static_cast<int32_t>(tokens_.size()));
-  if (is_new) tokens_.push_back(-1);
-  return entry->second;
+int32_t BpeVocab::symbol_of(std::string_view bytes) {
+  const auto next = static_cast<int32_t>(tokens_.size());
+  const int32_t symbol = symbols_.add(bytes, next, &texts_);
+  if (symbol == next) tokens_.push_back(-1);
+  return symbol;
 }
 
-Status BpeVocab::add_merge(std::string_view line, size_t rank) {
-  const size_t space = line.find(' ', 1);
-  std::optional<std::string> left, right;
-  if (line.size() <= 2 * kMaxTokenBytes && space != std::string_view::npos) {
-    left = bytes_of_gpt2_spelling(line.substr(0, space));
-    right = bytes_of_gpt2_spelling(line.substr(space + 1));
+// In three rounds, so that the memory of each is there when it is used: what the lines spell, its symbols, the pairs.
+Status BpeVocab::add_merges(const TokenizerSpec& spec, size_t rank) {
+  const size_t count = std::min(kMergesAtATime, spec.merges.size() - rank);
+  std::array<SpelledMerge, kMergesAtATime> lines;
+  for (size_t i = 0; i < count; ++i) {
+    FERRUM_ASSIGN_OR_RETURN(lines[i], spell_merge(spec.merges[rank + i], rank + i));
+    for (const std::string_view part : {lines[i].left(), lines[i].right(), lines[i].both()}) symbols_.warm(part);
   }
-  if (!left || !right || left->empty() || right->empty()) {
-    return corrupt("tokenizer.ggml.merges: merge " + std::to_string(rank) + " is " + quoted(line, 60) +
-                   ", not two byte-level tokens with a space between");
+  std::array<Entry, kMergesAtATime> merges;
+  for (size_t i = 0; i < count; ++i) {
+    Entry& merge = merges[i];
+    merge.left = symbol_of(lines[i].left());
+    merge.right = symbol_of(lines[i].right());
+    merge.merge = {static_cast<uint32_t>(rank + i), symbol_of(lines[i].both())};
+    __builtin_prefetch(&entries_[hash(merge.left, merge.right)], 1);
   }
-  const int32_t left_symbol = symbol_of(*left);
-  const int32_t right_symbol = symbol_of(*right);
-  insert(left_symbol, right_symbol, {static_cast<uint32_t>(rank), symbol_of(*left + *right)});
+  for (size_t i = 0; i < count; ++i) insert(merges[i]);
   return Status::ok();
 }
 
-void BpeVocab::insert(int32_t left, int32_t right, Merge merge) {
-  size_t slot = hash(left, right);
+// "left right".
+Result<BpeVocab::SpelledMerge> BpeVocab::spell_merge(std::string_view line, size_t rank) {
+  const size_t space = line.find(' ', 1);
+  SpelledMerge merge;
+  bool spelled = line.size() <= 2 * kMaxTokenBytes && space != std::string_view::npos;
+  if (spelled) {
+    spelled = append_bytes_of_gpt2_spelling(line.substr(0, space), merge.bytes);
+    merge.left_bytes = merge.bytes.size();
+    spelled = spelled && append_bytes_of_gpt2_spelling(line.substr(space + 1), merge.bytes);
+  }
+  if (!spelled || merge.left().empty() || merge.right().empty()) {
+    return corrupt("tokenizer.ggml.merges: merge " + std::to_string(rank) + " is " + quoted(line, 60) +
+                   ", not two byte-level tokens with a space between");
+  }
+  return merge;
+}
+
+void BpeVocab::insert(const Entry& merge) {
+  size_t slot = hash(merge.left, merge.right);
   while (entries_[slot].left >= 0) {
-    if (entries_[slot].left == left && entries_[slot].right == right) return;  // the first, more important one stays
+    const Entry& other = entries_[slot];
+    if (other.left == merge.left && other.right == merge.right) return;  // the first, more important one stays
     slot = (slot + 1) & mask_;
   }
-  entries_[slot] = {left, right, merge};
+  entries_[slot] = merge;
 }
 
 }  // namespace ferrum

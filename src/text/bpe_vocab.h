@@ -7,11 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/status.h"
 #include "text/bpe_merge.h"
+#include "text/string_index.h"
 #include "text/tokenizer_spec.h"
 
 namespace ferrum {
@@ -20,6 +20,8 @@ namespace ferrum {
 // character in it does not spell a byte. The mapping (Radford et al. 2019, encoder.py): '!'..'~', U+00A1..U+00AC and
 // U+00AE..U+00FF are themselves; the other bytes, in order, are U+0100, U+0101, ...
 std::optional<std::string> bytes_of_gpt2_spelling(std::string_view text);
+// The same, appended; false, with `bytes` grown by something, if a character spells no byte.
+bool append_bytes_of_gpt2_spelling(std::string_view text, std::string& bytes);
 
 class BpeVocab {
  public:
@@ -45,17 +47,26 @@ class BpeVocab {
     int32_t left = -1, right = -1;
     Merge merge;
   };
+  struct SpelledMerge {
+    std::string bytes;  // of the left symbol, then of the right one
+    size_t left_bytes = 0;
+    std::string_view both() const { return bytes; }
+    std::string_view left() const { return both().substr(0, left_bytes); }
+    std::string_view right() const { return both().substr(left_bytes); }
+  };
   size_t hash(int32_t left, int32_t right) const {
     uint64_t x = (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right)) + seed_;
     x = (x ^ (x >> 31)) * 0x7fb5d329728ea185u;
     x = (x ^ (x >> 27)) * 0x81dadef4bc2dd44du;
     return static_cast<size_t>(x ^ (x >> 33)) & mask_;
   }
-  int32_t symbol_of(std::string bytes);
-  Status add_merge(std::string_view line, size_t rank);
-  void insert(int32_t left, int32_t right, Merge merge);
+  int32_t symbol_of(std::string_view bytes);
+  Status add_merges(const TokenizerSpec& spec, size_t rank);  // some, from there on
+  static Result<SpelledMerge> spell_merge(std::string_view line, size_t rank);
+  void insert(const Entry& merge);
 
-  std::unordered_map<std::string, int32_t> symbols_;
+  TextArena texts_;  // of symbols
+  StringIndex symbols_;
   std::vector<TokenId> tokens_;  // by symbol
   std::array<int32_t, 256> byte_symbols_{};
   std::vector<Entry> entries_;  // open addressing, at most half full

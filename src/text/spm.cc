@@ -3,10 +3,10 @@
 #include <array>
 #include <bit>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/quote.h"
 #include "text/bpe_merge.h"
+#include "text/string_index.h"
 #include "text/tokenizer_model.h"
 #include "text/unicode.h"
 
@@ -50,11 +50,12 @@ uint32_t priority_of(float score) {
 
 class SentencePiece final : public TokenizerModelImpl {
  public:
-  explicit SentencePiece(const TokenizerSpec& spec) : spec_(spec) {}
+  explicit SentencePiece(const TokenizerSpec& spec) : spec_(spec), pieces_(spec.tokens.size()) {}
 
   Status prepare() {
     byte_tokens_.fill(-1);
     for (size_t i = 0; i < spec_.tokens.size(); ++i) {
+      if (i + kLookAhead < spec_.tokens.size()) pieces_.warm(spec_.tokens[i + kLookAhead]);
       const std::string& text = spec_.tokens[i];
       const auto id = static_cast<TokenId>(i);
       const TokenType type = spec_.types[i];
@@ -66,7 +67,7 @@ class SentencePiece final : public TokenizerModelImpl {
         }
         byte_tokens_[static_cast<size_t>(byte)] = id;
       } else if ((type == TokenType::kNormal || type == TokenType::kUserDefined) && !text.empty()) {
-        pieces_.emplace(text, id);
+        pieces_.add(text, id);
         longest_ = std::max(longest_, text.size());
         if (has_inner_word_start(text)) cut_at_words_ = false;
       }
@@ -117,10 +118,7 @@ class SentencePiece final : public TokenizerModelImpl {
     return next == std::string_view::npos ? text.size() : next;
   }
 
-  TokenId piece(std::string_view text) const {
-    const auto found = pieces_.find(text);
-    return found == pieces_.end() ? -1 : found->second;
-  }
+  TokenId piece(std::string_view text) const { return pieces_.find(text); }
 
   Status encode_word(std::string_view word, PairMerger& merger, std::vector<TokenId>& out) const {
     if (word.size() > kMaxWordBytes) {
@@ -171,7 +169,7 @@ class SentencePiece final : public TokenizerModelImpl {
   }
 
   const TokenizerSpec& spec_;
-  std::unordered_map<std::string_view, TokenId> pieces_;  // what text can become
+  StringIndex pieces_;  // what text can become
   std::array<TokenId, 256> byte_tokens_{};
   size_t longest_ = 0;
   bool cut_at_words_ = true;

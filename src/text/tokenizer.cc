@@ -1,9 +1,9 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "base/check.h"
+#include "text/string_index.h"
 #include "text/tokenizer_added.h"
 #include "text/tokenizer_ends.h"
 #include "text/tokenizer_model.h"
@@ -38,11 +38,12 @@ size_t trim_white_space(std::string_view text, size_t begin, size_t end) {
 
 class TokenizerImpl final : public Tokenizer {
  public:
-  explicit TokenizerImpl(TokenizerSpec spec) : spec_(std::move(spec)) {}
+  explicit TokenizerImpl(TokenizerSpec spec) : spec_(std::move(spec)), by_text_(spec_.tokens.size()) {}
 
   Status prepare() {
     for (size_t i = 0; i < spec_.tokens.size(); ++i) {
-      if (!spec_.tokens[i].empty()) by_text_.emplace(spec_.tokens[i], static_cast<TokenId>(i));
+      if (i + kLookAhead < spec_.tokens.size()) by_text_.warm(spec_.tokens[i + kLookAhead]);
+      if (!spec_.tokens[i].empty()) by_text_.add(spec_.tokens[i], static_cast<TokenId>(i));
     }
     flags_.resize(spec_.tokens.size());
     for (const TokenId id : find_end_tokens(by_text_, spec_)) flag(id) |= kEnds;
@@ -110,8 +111,8 @@ class TokenizerImpl final : public Tokenizer {
   bool adds_bos() const override { return spec_.add_bos; }
   bool drops_leading_space() const override { return model_->drops_leading_space(); }
   std::optional<TokenId> find(std::string_view text) const override {
-    const auto found = by_text_.find(text);
-    return found == by_text_.end() ? std::nullopt : std::optional(found->second);
+    const TokenId found = by_text_.find(text);
+    return found < 0 ? std::nullopt : std::optional(found);
   }
 
  private:
@@ -150,24 +151,29 @@ class TokenizerImpl final : public Tokenizer {
   uint8_t& flag(TokenId token) { return flags_[static_cast<size_t>(token)]; }
 
   TokenizerSpec spec_;
-  std::unordered_map<std::string_view, TokenId> by_text_;  // views into spec_
-  std::vector<uint8_t> flags_;                             // by token
+  StringIndex by_text_;         // views into spec_
+  std::vector<uint8_t> flags_;  // by token
   AddedTokenMatcher all_added_, user_defined_;
   std::unique_ptr<TokenizerModelImpl> model_;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<const Tokenizer>> make_tokenizer(TokenizerSpec spec) {
-  FERRUM_RETURN_IF_ERROR(validate(spec));
+// The spec must be valid.
+static Result<std::shared_ptr<const Tokenizer>> build_tokenizer(TokenizerSpec spec) {
   auto made = std::make_shared<TokenizerImpl>(std::move(spec));
   FERRUM_RETURN_IF_ERROR(made->prepare());
   return std::shared_ptr<const Tokenizer>(std::move(made));
 }
 
+Result<std::shared_ptr<const Tokenizer>> make_tokenizer(TokenizerSpec spec) {
+  FERRUM_RETURN_IF_ERROR(validate(spec));
+  return build_tokenizer(std::move(spec));
+}
+
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const Gguf& file) {
   FERRUM_ASSIGN_OR_RETURN(TokenizerSpec spec, read_tokenizer_spec(file));
-  return make_tokenizer(std::move(spec));
+  return build_tokenizer(std::move(spec));
 }
 
 }  // namespace ferrum

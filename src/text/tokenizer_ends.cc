@@ -44,26 +44,24 @@ constexpr EndText kEndTexts[] = {
 
 }  // namespace
 
-std::vector<TokenId> find_end_tokens(const std::unordered_map<std::string_view, TokenId>& by_text,
-                                     TokenizerSpec& spec) {
+std::vector<TokenId> find_end_tokens(const StringIndex& by_text, TokenizerSpec& spec) {
   std::vector<TokenId> ends;
   for (const auto& id : {spec.eos, spec.eot, spec.eom}) {
     if (id) ends.push_back(*id);
   }
   for (const EndText& end : kEndTexts) {
-    const auto found = by_text.find(end.text);
-    if (found == by_text.end()) continue;
-    TokenType& type = spec.types[static_cast<size_t>(found->second)];
+    const TokenId found = by_text.find(end.text);
+    if (found < 0) continue;
+    TokenType& type = spec.types[static_cast<size_t>(found)];
     if (type != TokenType::kControl && !end.unmistakable) continue;
     type = TokenType::kControl;
-    ends.push_back(found->second);
+    ends.push_back(found);
   }
   // In the "harmony" format (gpt-oss, Solar Open) <|end|> ends a message, not the turn: more messages follow.
-  const auto has = [&by_text](std::string_view text) { return by_text.count(text) != 0; };
+  const auto has = [&by_text](std::string_view text) { return by_text.contains(text); };
   if ((has("<|return|>") && has("<|call|>")) || (has("<|flush|>") && has("<|calls|>"))) {
-    if (const auto end = by_text.find("<|end|>"); end != by_text.end() && spec.eos != end->second) {
-      std::erase(ends, end->second);
-    }
+    const TokenId end = by_text.find("<|end|>");
+    if (end >= 0 && spec.eos != end) std::erase(ends, end);
   }
   std::sort(ends.begin(), ends.end());
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());

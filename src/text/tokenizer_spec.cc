@@ -4,12 +4,12 @@
 #include <cctype>
 #include <cmath>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/log.h"
 #include "base/quote.h"
 #include "io/gguf.h"
 #include "text/pretokenizer.h"
+#include "text/string_index.h"
 
 namespace ferrum {
 namespace {
@@ -173,20 +173,20 @@ void set_stripping(TokenizerSpec& spec) {
 }
 
 Status check_tokens(const TokenizerSpec& spec) {
-  std::unordered_map<std::string_view, size_t> seen;
-  seen.reserve(spec.tokens.size());
+  StringIndex seen(spec.tokens.size());
   size_t special_bytes = 0;
   for (size_t i = 0; i < spec.tokens.size(); ++i) {
+    if (i + kLookAhead < spec.tokens.size()) seen.warm(spec.tokens[i + kLookAhead]);
     const std::string& text = spec.tokens[i];
     if (text.size() > kMaxTokenBytes) {
       return unsupported(key("tokens") + ": token " + std::to_string(i) + " is " + std::to_string(text.size()) +
                          " bytes long; the limit is " + std::to_string(kMaxTokenBytes));
     }
     if (text.empty()) continue;  // a hole in the vocabulary; nothing encodes to it
-    const auto [other, is_new] = seen.emplace(text, i);
-    if (!is_new) {
-      return corrupt_key("tokens", "tokens " + std::to_string(other->second) + " and " + std::to_string(i) +
-                                       " are both " + quoted(text, 40));
+    const auto id = static_cast<TokenId>(i);
+    if (const TokenId first = seen.add(text, id); first != id) {
+      return corrupt_key(
+          "tokens", "tokens " + std::to_string(first) + " and " + std::to_string(i) + " are both " + quoted(text, 40));
     }
     if (spec.types[i] != TokenType::kNormal && spec.types[i] != TokenType::kByte) special_bytes += text.size();
   }

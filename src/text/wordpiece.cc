@@ -3,9 +3,9 @@
 // GGUF spells the start of a word as U+2581 and drops the "##" of the other pieces.
 #include <algorithm>
 #include <string_view>
-#include <unordered_map>
 
 #include "text/bpe_merge.h"
+#include "text/string_index.h"
 #include "text/tokenizer_model.h"
 #include "text/unicode.h"
 
@@ -35,12 +35,12 @@ bool is_removed(char32_t c) {
 
 class WordPiece final : public TokenizerModelImpl {
  public:
-  explicit WordPiece(const TokenizerSpec& spec) : spec_(spec) {
+  explicit WordPiece(const TokenizerSpec& spec) : spec_(spec), pieces_(spec.tokens.size()) {
     for (size_t i = 0; i < spec_.tokens.size(); ++i) {
       const std::string& text = spec_.tokens[i];
       const TokenType type = spec_.types[i];
       if (text.empty() || type == TokenType::kControl || type == TokenType::kUnknown) continue;
-      pieces_.emplace(text, static_cast<TokenId>(i));
+      pieces_.add(text, static_cast<TokenId>(i));
       longest_ = std::max(longest_, text.size());
     }
   }
@@ -120,17 +120,17 @@ class WordPiece final : public TokenizerModelImpl {
   bool match(std::string_view word, std::vector<TokenId>& out) const {
     for (size_t begin = 0; begin < word.size();) {
       size_t length = std::min(longest_, word.size() - begin);
-      auto found = pieces_.end();
-      while (length > 0 && (found = pieces_.find(word.substr(begin, length))) == pieces_.end()) --length;
+      TokenId found = -1;
+      while (length > 0 && (found = pieces_.find(word.substr(begin, length))) < 0) --length;
       if (length == 0) return false;
-      out.push_back(found->second);
+      out.push_back(found);
       begin += length;
     }
     return true;
   }
 
   const TokenizerSpec& spec_;
-  std::unordered_map<std::string_view, TokenId> pieces_;
+  StringIndex pieces_;
   size_t longest_ = 0;
 };
 
