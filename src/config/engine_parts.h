@@ -8,7 +8,7 @@ namespace ferrum {
 
 struct EngineParts {
   bool cuda = false;           // kernels for NVIDIA GPUs
-  bool moe = false;            // mixture-of-experts models
+  bool moe = true;             // mixture-of-experts models
   bool contiguous_kv = false;  // a KV cache that is not paged
   bool profiler = true;        // timings of operations and layers
 

@@ -308,7 +308,7 @@ std::vector<KeySpec> moe_keys() {
         .choice({"8", "16", "32", "48", "64"}, "")
         .affects({kPerformance})
         .experimental()
-        .needs(Part::kMoe);
+        .needs(Part::kCuda);
   };
   return {
       Row("FERRUM_VLLM_MOE", "--vllm-moe", "moe.vllm_marlin",
@@ -316,41 +316,43 @@ std::vector<KeySpec> moe_keys() {
           .boolean("")
           .affects({kPerformance})
           .experimental()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_VLLM_MOE_PAIR_IDS", "--vllm-moe-pair-ids", "moe.pair_ids",
           "Routing by pair ids; default: with Marlin experts")
           .boolean("")
           .affects({kPerformance})
           .experimental()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_VLLM_MOE_ZERO_WS", "--vllm-moe-zero-ws", "moe.zero_workspace",
           "Clear the expert workspace before each use")
           .boolean("false")
           .affects({kCorrectness, kPerformance})
           .diagnostic()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_MOE_DEVICE_ROUTE", "--moe-device-route", "moe.device_route",
           "Routing without a round trip to the host; default: with the preset's Marlin experts")
           .boolean("")
           .affects({kPerformance})
           .experimental()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_MOE_HOST_ROUTE", "--moe-host-route", "moe.host_route", "Routing on the host, whatever else is chosen")
           .boolean("false")
           .affects({kPerformance})
           .diagnostic()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_MOE_GRAPH", "--moe-graph", "moe.graph", "Decode of mixture-of-experts models as captured graphs")
           .boolean("false")
           .affects({kPerformance, kCorrectness})
           .experimental()
-          .needs(Part::kMoe),
-      Row("FERRUM_MOE_BATCHED", "--moe-batched", "moe.batched", "Experts compute all rows of a decode step together")
+          .needs(Part::kCuda),
+      Row("FERRUM_MOE_BATCHED", "--moe-batched", "moe.batched",
+          "The rows of an expert are gathered and computed together")
           .boolean("true")
           .affects({kPerformance})
           .experimental()
           .needs(Part::kMoe),
-      Row("FERRUM_MOE_BATCH_THRESHOLD", "--moe-batch-threshold", "moe.batch_threshold", "Rows from which they do")
+      Row("FERRUM_MOE_BATCH_THRESHOLD", "--moe-batch-threshold", "moe.batch_threshold",
+          "Rows of a step from which they are")
           .integer(1, 4096, "4")
           .affects({kPerformance})
           .experimental()
@@ -364,13 +366,13 @@ std::vector<KeySpec> moe_keys() {
           .integer(1, kMaxTokens, "1024")
           .affects({kPerformance})
           .experimental()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
       Row("FERRUM_QWEN_UNIFIED_PREFILL", "--qwen-unified-prefill", "moe.unified_prefill",
           "Prompt chunks of several sequences in one pass")
           .boolean("true")
           .affects({kPerformance})
           .experimental()
-          .needs(Part::kMoe),
+          .needs(Part::kCuda),
   };
 }
 
@@ -386,11 +388,12 @@ std::vector<KeySpec> profile_keys() {
           "Time each operation of steps that read prompts", Part::kProfiler),
       row("FERRUM_DECODE_LAYER_PROFILE", "--decode-layer-profile", "profile.decode_layers",
           "Time each layer of decode steps", Part::kProfiler),
-      row("FERRUM_MOE_PROFILE", "--moe-profile", "profile.moe", "Time the phases of the expert blocks", Part::kMoe),
+      row("FERRUM_MOE_PROFILE", "--moe-profile", "profile.moe",
+          "Time each operation of all steps, those of experts by phase", Part::kMoe),
       row("FERRUM_MOE_LOAD_TRACE", "--moe-load-trace", "profile.moe_load", "Log how expert weights are loaded",
           Part::kMoe),
       row("FERRUM_QWEN_UNIFIED_TRACE", "--qwen-unified-trace", "profile.unified",
-          "Log the shape of each pass over several sequences", Part::kMoe),
+          "Log the shape of each pass over several sequences", Part::kCuda),
   };
 }
 

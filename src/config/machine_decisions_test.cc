@@ -254,9 +254,9 @@ TEST(MoeKnobs, AreParsed) {
   EXPECT_FALSE(p.profile);     // the seed takes presence for on
   EXPECT_FALSE(p.load_trace);  // and an empty value, too
   EXPECT_TRUE(p.zero_workspace);
-  EXPECT_EQ(p.block_size, 8);
-  EXPECT_EQ(p.large_m_block_size, 64);
-  EXPECT_EQ(p.large_m_min_pairs, 2048);
+  EXPECT_EQ(p.blocks.block_size, 8);
+  EXPECT_EQ(p.blocks.large_m_block_size, 64);
+  EXPECT_EQ(p.blocks.large_m_min_pairs, 2048);
   EXPECT_TRUE(p.host_route);
 }
 
@@ -267,32 +267,54 @@ TEST(MoeKnobs, OutOfRangeIsAnErrorAndUnsetIsTheDefault) {
   EXPECT_FALSE(s.set("FERRUM_MOE_LARGE_M_MIN_PAIRS", "bad", Source::kEnvironment).is_ok());
   EXPECT_TRUE(s.set("FERRUM_MOE_HOST_ROUTE", "0", Source::kEnvironment).is_ok());
   const MoeProfile p = resolve_moe_profile(s);
-  EXPECT_EQ(p.block_size, std::nullopt);
-  EXPECT_EQ(p.large_m_block_size, std::nullopt);
-  EXPECT_EQ(p.large_m_min_pairs, 1024);
+  EXPECT_EQ(p.blocks.block_size, std::nullopt);
+  EXPECT_EQ(p.blocks.large_m_block_size, std::nullopt);
+  EXPECT_EQ(p.blocks.large_m_min_pairs, 1024);
   EXPECT_FALSE(p.zero_workspace);
   EXPECT_FALSE(p.host_route);
 }
 
-TEST(MoeKnobs, LargeBatchesHaveTheirOwnBlockSizeFromAThresholdOn) {
-  const MoeProfile p = moe_of({{"FERRUM_MOE_LARGE_M_BLOCK_SIZE", "64"}, {"FERRUM_MOE_LARGE_M_MIN_PAIRS", "1024"}});
-  EXPECT_EQ(moe_block_size(p, {}, true, 256), 16);
-  EXPECT_EQ(moe_block_size(p, {}, true, 1024), 64);
-  EXPECT_EQ(moe_block_size(p, {}, false, 1024), 16);
+// What the sizes do is tested beside moe_block_size().
+TEST(MoeKnobs, DecideTheBlocksOfABatch) {
+  const MoeProfile large = moe_of({{"FERRUM_MOE_LARGE_M_BLOCK_SIZE", "64"}, {"FERRUM_MOE_LARGE_M_MIN_PAIRS", "1024"}});
+  EXPECT_EQ(moe_block_size(large.blocks, {}, true, 256), 16);
+  EXPECT_EQ(moe_block_size(large.blocks, {}, true, 1024), 64);
+  const MoeProfile all = moe_of({{"FERRUM_MOE_BLOCK_SIZE", "32"}, {"FERRUM_MOE_LARGE_M_BLOCK_SIZE", "64"}});
+  EXPECT_EQ(moe_block_size(all.blocks, {}, true, 2048), 32);
 }
 
-TEST(MoeKnobs, TheOverallBlockSizeWins) {
-  const MoeProfile p = moe_of({{"FERRUM_MOE_BLOCK_SIZE", "32"}, {"FERRUM_MOE_LARGE_M_BLOCK_SIZE", "64"}});
-  EXPECT_EQ(moe_block_size(p, {}, true, 2048), 32);
+ResolverInput moe_input(const std::vector<Setting>& settings) {
+  ResolverInput in = host_input(settings);
+  in.model.moe = MoeCapabilities{128, 8, 768};
+  in.model.num_hidden_layers = 48;
+  return in;
 }
 
-TEST(MoeKnobs, HostRoutingTakesTheLargestBlockThatPadsLittle) {
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{64, 128}, false, 192), 64);
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{32, 32}, false, 64), 32);
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{50}, false, 50), 64);  // 28 % padding
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{49}, false, 49), 16);  // 31 % with 64, and with 32
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{1, 0, 2}, false, 3), 16);
-  EXPECT_EQ(moe_block_size({}, std::vector<int64_t>{0, 0}, false, 0), 16);
+TEST(MoeKnobs, DecideFromHowManyRowsExpertsGather) {
+  EXPECT_EQ(resolve(moe_input({}))->find("expert_rows")->selected, "gathered_from_4");
+  EXPECT_EQ(resolve(moe_input({{"FERRUM_MOE_BATCH_THRESHOLD", "9"}}))->find("expert_rows")->selected,
+            "gathered_from_9");
+  const auto never = resolve(moe_input({{"FERRUM_MOE_BATCHED", "0"}}));
+  EXPECT_EQ(never->find("expert_rows")->selected, "one_by_one");
+  EXPECT_EQ(never->find("expert_rows")->source_key, "FERRUM_MOE_BATCHED");
+  EXPECT_EQ(resolve(host_input({}))->find("expert_rows"), nullptr);
+  expect_error(resolve(moe_input({{"FERRUM_MOE_BATCHED", "0"}, {"FERRUM_MOE_BATCH_THRESHOLD", "9"}})),
+               {"FERRUM_MOE_BATCH_THRESHOLD", "never gathered", "FERRUM_MOE_BATCHED=0"});
+}
+
+TEST(MoeKnobs, TimeExpertsWithEverythingElse) {
+  const auto config = resolve(moe_input({{"FERRUM_MOE_PROFILE", "1"}}));
+  EXPECT_TRUE(config->decode_op_profile && config->prefill_op_profile);
+  EXPECT_FALSE(resolve(moe_input({{"FERRUM_MOE_PROFILE", "0"}}))->decode_op_profile);
+}
+
+TEST(MoeKnobs, AreRefusedForADenseModel) {
+  for (const char* key : {"FERRUM_MOE_BATCHED", "FERRUM_MOE_PROFILE", "FERRUM_MOE_LOAD_TRACE"}) {
+    ResolverInput dense = host_input({{key, "1"}});
+    dense.model.moe.reset();
+    dense.model.num_hidden_layers = 28;
+    expect_error(resolve(dense), {key, "no experts"});
+  }
 }
 
 }  // namespace

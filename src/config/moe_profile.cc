@@ -6,8 +6,6 @@
 namespace ferrum {
 namespace {
 
-constexpr int64_t kUsualBlockSize = 16;
-
 std::optional<int64_t> size_of(const Settings& settings, std::string_view key) {
   const auto text = settings.get_text(key);
   if (!text) return std::nullopt;
@@ -20,9 +18,9 @@ std::optional<int64_t> size_of(const Settings& settings, std::string_view key) {
 
 MoeProfile resolve_moe_profile(const Settings& settings) {
   MoeProfile p;
-  p.block_size = size_of(settings, "FERRUM_MOE_BLOCK_SIZE");
-  p.large_m_block_size = size_of(settings, "FERRUM_MOE_LARGE_M_BLOCK_SIZE");
-  p.large_m_min_pairs = settings.get_int("FERRUM_MOE_LARGE_M_MIN_PAIRS").value_or(p.large_m_min_pairs);
+  p.blocks.block_size = size_of(settings, "FERRUM_MOE_BLOCK_SIZE");
+  p.blocks.large_m_block_size = size_of(settings, "FERRUM_MOE_LARGE_M_BLOCK_SIZE");
+  p.blocks.large_m_min_pairs = settings.get_int("FERRUM_MOE_LARGE_M_MIN_PAIRS").value_or(p.blocks.large_m_min_pairs);
   p.batched = settings.get_bool("FERRUM_MOE_BATCHED").value_or(p.batched);
   p.batch_threshold = settings.get_int("FERRUM_MOE_BATCH_THRESHOLD").value_or(p.batch_threshold);
   p.unified_prefill = settings.get_bool("FERRUM_QWEN_UNIFIED_PREFILL").value_or(p.unified_prefill);
@@ -32,24 +30,6 @@ MoeProfile resolve_moe_profile(const Settings& settings) {
   p.load_trace = settings.get_bool("FERRUM_MOE_LOAD_TRACE").value_or(false);
   p.unified_trace = settings.get_bool("FERRUM_QWEN_UNIFIED_TRACE").value_or(false);
   return p;
-}
-
-int64_t moe_block_size(const MoeProfile& profile, std::span<const int64_t> rows_per_expert, bool device_route,
-                       int64_t total_pairs) {
-  if (profile.block_size) return *profile.block_size;
-  if (device_route) {
-    const bool large = total_pairs >= profile.large_m_min_pairs;
-    return large ? profile.large_m_block_size.value_or(kUsualBlockSize) : kUsualBlockSize;
-  }
-  int64_t rows = 0;
-  for (int64_t expert : rows_per_expert) rows += expert;
-  if (rows == 0) return kUsualBlockSize;
-  for (int64_t size : {64, 32, 16}) {
-    int64_t padded = 0;
-    for (int64_t expert : rows_per_expert) padded += (expert + size - 1) / size * size;
-    if (padded * 10 <= rows * 13) return size;
-  }
-  return kUsualBlockSize;
 }
 
 }  // namespace ferrum

@@ -33,6 +33,7 @@ class MachineResolver {
       FERRUM_RETURN_IF_ERROR(decide_isa());
       FERRUM_RETURN_IF_ERROR(decide_threads());
       decide_parity_gate();
+      FERRUM_RETURN_IF_ERROR(decide_experts());
     }
     decide_profiles();
     decide_kv();
@@ -166,6 +167,31 @@ class MachineResolver {
                    {Effect::kCorrectness, Effect::kPerformance});
   }
 
+  // How an expert's rows are computed on the cpu; both ways give the same bits.
+  Status decide_experts() {
+    constexpr std::string_view kKeys[] = {"FERRUM_MOE_BATCHED", "FERRUM_MOE_BATCH_THRESHOLD", "FERRUM_MOE_PROFILE",
+                                          "FERRUM_MOE_LOAD_TRACE"};
+    if (!in_.model.moe) {
+      const bool model_known = in_.model.num_hidden_layers.has_value();
+      for (const std::string_view key : kKeys) {
+        if (model_known && settings_.has(key)) return record_.refuse(key, "the model has no experts");
+      }
+      return Status::ok();
+    }
+    const MoeProfile& moe = config_.moe_profile;
+    const Flag batched = record_.flag("FERRUM_MOE_BATCHED", moe.batched, Source::kDefault);
+    if (!batched.value && settings_.has("FERRUM_MOE_BATCH_THRESHOLD")) {
+      return record_.refuse("FERRUM_MOE_BATCH_THRESHOLD", "rows are never gathered", {"FERRUM_MOE_BATCHED"});
+    }
+    Count rows = record_.count("FERRUM_MOE_BATCH_THRESHOLD", {moe.batch_threshold, Source::kDefault, {}});
+    if (batched.key) rows.source = batched.source, rows.key = batched.key;
+    record_.select("expert_rows", batched.value ? 0 : 1, rows,
+                   {{"gathered_from_" + std::to_string(moe.batch_threshold), "switched off"},
+                    {"one_by_one", "weights would be unpacked for each row of an expert"}},
+                   {Effect::kPerformance});
+    return Status::ok();
+  }
+
   // A decision only where one was asked for: an engine that is not timed has nothing to tell about it.
   void decide_profiles() {
     const auto decide = [&](std::string_view key, const char* selection, bool& choice) {
@@ -178,6 +204,10 @@ class MachineResolver {
     decide("FERRUM_DECODE_OP_PROFILE", "decode_op_profile", config_.decode_op_profile);
     decide("FERRUM_PREFILL_OP_PROFILE", "prefill_op_profile", config_.prefill_op_profile);
     decide("FERRUM_DECODE_LAYER_PROFILE", "decode_layer_profile", config_.decode_layer_profile);
+    bool experts = false;
+    decide("FERRUM_MOE_PROFILE", "moe_profile", experts);
+    config_.decode_op_profile |= experts;
+    config_.prefill_op_profile |= experts;
   }
 
   void decide_kv() {
