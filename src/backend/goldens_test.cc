@@ -216,6 +216,31 @@ TEST_F(SharedGoldens, RmsNorm) {
   }
 }
 
+// What Ops::route() writes, for so many tokens.
+struct Routed {
+  Routed(int64_t tokens, int experts, int top_k)
+      : ids(static_cast<size_t>(tokens * top_k)), weights(ids.size()), load(static_cast<size_t>(experts + 1)) {
+    args.spec.num_experts = experts;
+    args.spec.top_k = top_k;
+    args.out.ids = View(ids.data(), DType::kI32, {tokens, top_k});
+    args.out.weights = View(weights.data(), DType::kF32, {tokens, top_k});
+    args.load = View(load.data(), DType::kI64, {experts + 1});
+  }
+  std::vector<int32_t> ids;
+  std::vector<float> weights;
+  std::vector<int64_t> load;
+  RouteArgs args;
+};
+
+void expect_same_choice(const Routed& routed, const fs::path& folder, double tolerance, const std::string& what) {
+  const Npy ids = read_npy(folder / "topk_ids.npy");
+  ASSERT_EQ(ids.descr, "<i4");
+  std::vector<int32_t> wanted(ids.bytes.size() / sizeof(int32_t));
+  std::memcpy(wanted.data(), ids.bytes.data(), ids.bytes.size());
+  EXPECT_EQ(routed.ids, wanted) << what;
+  expect_near(routed.weights, read_npy(folder / "topk_weights.npy").floats(), tolerance, tolerance, what);
+}
+
 // These files hold cos and sin of all positions; the rotation itself is what is tested here.
 TEST_F(SharedGoldens, RopeWithScaledFrequencies) {
   struct Case {
@@ -293,6 +318,78 @@ TEST_F(SharedGoldens, NormRopeAndAttention) {
       backend->ops().norm_rope_store(s.args);
       expect_near(s.attend(*backend, 0, c.scale), read_npy(folder / "attn.npy").floats(), 2e-4, 2e-4,
                   std::string(c.folder) + ", " + backend->describe());
+    }
+  }
+}
+
+// vLLM's choice of experts and their weights.
+TEST_F(SharedGoldens, RoutersChoice) {
+  struct Case {
+    const char* folder;
+    int experts, top_k;
+    bool normalize;
+  };
+  for (const Case& c :
+       {Case{"moe_router_topk_f32_small", 8, 2, true}, Case{"moe_router_topk_f32_small_norenorm", 8, 2, false},
+        Case{"moe_router_topk_bf16_realratio", 256, 8, true}}) {
+    const fs::path folder = kShared / c.folder;
+    Matrix logits = load_matrix(folder / "logits.npy");
+    Routed routed(logits.rows_, c.experts, c.top_k);
+    routed.args.spec.normalize = c.normalize;
+    routed.args.logits = logits.view();
+    for (const auto& backend : every_backend()) {
+      backend->ops().route(routed.args);
+      expect_same_choice(routed, folder, 1e-5, c.folder);
+    }
+  }
+}
+
+// A whole block of Qwen's: router, experts, and the gated expert that all tokens share.
+TEST_F(SharedGoldens, ExpertBlock) {
+  for (const auto& [name, dtype, tolerance] : {std::tuple("moe_block_f32_small", DType::kF32, 1e-5),
+                                               std::tuple("moe_block_bf16_small", DType::kBF16, 0.015)}) {
+    const fs::path folder = kShared / name;
+    const int64_t hidden = 64, ffn = 32, shared_ffn = 48, experts = 8;
+    const auto stored = [&](const char* file, int64_t rows, int64_t cols) {
+      const Npy npy = read_npy(folder / (std::string(file) + ".npy"));
+      Stored m{dtype, rows, cols, std::vector<std::byte>(npy.bytes.size())};
+      std::memcpy(m.bytes.data(), npy.bytes.data(), npy.bytes.size());
+      return m;
+    };
+    const Stored gate = stored("gate_w", experts, hidden), shared_gate = stored("w_shared_gate", 1, hidden),
+                 w13 = stored("w13", experts * 2 * ffn, hidden), w2 = stored("w2", experts * hidden, ffn),
+                 shared_wide = stored("w_shared_gate_up", 2 * shared_ffn, hidden),
+                 shared_down = stored("w_shared_down", hidden, shared_ffn);
+    const auto part = [](const Stored& m, int64_t row, int64_t rows) {
+      return WeightRef{"w", ConstView(m.row(row), m.dtype, {rows, m.cols}), {}};
+    };
+    ExpertsSpec spec;
+    spec.top_k = 2;
+    for (int64_t e = 0; e < experts; ++e) {
+      spec.experts.push_back(
+          {part(w13, e * 2 * ffn, ffn), part(w13, e * 2 * ffn + ffn, ffn), part(w2, e * hidden, hidden)});
+    }
+    Matrix x = load_matrix(folder / "x.npy"), logits(6, experts + 1), y(6, hidden), wide(6, 2 * shared_ffn),
+           narrow(6, shared_ffn), shared(6, hidden);
+    Routed routed(6, experts, 2);
+    std::vector<float> shared_weights(6);
+    routed.args.spec.normalize = true;
+    routed.args.logits = logits.view();
+    routed.args.out.shared = View(shared_weights.data(), DType::kF32, {6});
+    for (const auto& backend : every_backend()) {
+      Ops& ops = backend->ops();
+      backend->make_linear({{part(gate, 0, experts), part(shared_gate, 0, 1)}})
+          .value()
+          ->forward(ops, x.view(), logits.view());
+      ops.route(routed.args);
+      expect_same_choice(routed, folder, tolerance, name);
+      backend->make_experts(spec).value()->forward(ops, x.view(), routed.args.out, y.view());
+      expect_near(y.data, read_npy(folder / "routed_out.npy").floats(), tolerance, tolerance, backend->describe());
+      backend->make_linear({{part(shared_wide, 0, 2 * shared_ffn)}}).value()->forward(ops, x.view(), wide.view());
+      ops.silu_mul(wide.view(), narrow.view());
+      backend->make_linear({{part(shared_down, 0, hidden)}}).value()->forward(ops, narrow.view(), shared.view());
+      ops.add_scaled(y.view(), shared.view(), ConstView(shared_weights.data(), DType::kF32, {6}));
+      expect_near(y.data, read_npy(folder / "out.npy").floats(), tolerance, tolerance, backend->describe());
     }
   }
 }

@@ -1,6 +1,11 @@
 #include "backend/host_backend.h"
 
+#include <atomic>
+#include <cmath>
 #include <limits>
+#include <span>
+
+#include "moe/router.h"
 
 namespace ferrum {
 namespace {
@@ -40,6 +45,54 @@ Status validate_linear(const LinearSpec& spec) {
   const int64_t in_features = spec.parts[0].matrix.dim(1);
   for (const WeightRef& part : spec.parts) FERRUM_RETURN_IF_ERROR(validate_part(part, in_features));
   return Status::ok();
+}
+
+Status validate_experts(const ExpertsSpec& spec) {
+  const auto count = static_cast<int>(spec.experts.size());
+  if (count < 1 || count > kMaxExperts) {
+    return invalid_argument(std::to_string(count) + " experts; there can be 1 to " + std::to_string(kMaxExperts));
+  }
+  if (spec.top_k < 1 || spec.top_k > count) {
+    return invalid_argument(std::to_string(spec.top_k) + " experts per token of " + std::to_string(count));
+  }
+  const ConstView& first = spec.experts[0].gate.matrix;
+  const auto check = [&](const WeightRef& weight, int64_t rows, int64_t columns) -> Status {
+    FERRUM_RETURN_IF_ERROR(validate_linear({{weight}}));
+    if (weight.matrix.dim(0) == rows && weight.matrix.dim(1) == columns) return Status::ok();
+    return corrupt("tensor '" + weight.name + "' is " + describe(weight.matrix) +
+                   "; beside the other experts' it must be [" + std::to_string(rows) + ", " + std::to_string(columns) +
+                   "]");
+  };
+  for (const ExpertWeights& expert : spec.experts) {
+    FERRUM_RETURN_IF_ERROR(check(expert.gate, first.dim(0), first.dim(1)));
+    FERRUM_RETURN_IF_ERROR(check(expert.up, first.dim(0), first.dim(1)));
+    FERRUM_RETURN_IF_ERROR(check(expert.down, first.dim(1), first.dim(0)));
+  }
+  return Status::ok();
+}
+
+void route_rows(const RouteArgs& a, int64_t begin, int64_t end) {
+  const auto experts = static_cast<size_t>(a.spec.num_experts), top_k = static_cast<size_t>(a.spec.top_k);
+  const std::span<const float> bias(a.bias.rank > 0 ? a.bias.as<float>() : nullptr, a.bias.rank > 0 ? experts : 0);
+  for (int64_t t = begin; t < end; ++t) {
+    const float* logits = a.logits.row<float>(t);
+    route_token(a.spec, std::span(logits, experts), bias,
+                {std::span(a.out.ids.row<int32_t>(t), top_k), std::span(a.out.weights.row<float>(t), top_k)});
+    if (a.out.shared.rank > 0) a.out.shared.as<float>()[t] = shared_expert_weight(logits[experts]);
+  }
+}
+
+void count_load(const RouteArgs& a) {
+  // Others may read meanwhile, none writes.
+  const auto count = [load = a.load.as<int64_t>()](int64_t index) {
+    const std::atomic_ref<int64_t> tokens(load[index]);
+    tokens.store(tokens.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  };
+  for (int64_t t = 0; t < a.logits.dim(0); ++t) {
+    const bool numbers = !std::isnan(a.out.weights.row<float>(t)[0]);
+    if (!numbers) count(a.spec.num_experts);
+    for (int64_t k = 0; numbers && k < a.spec.top_k; ++k) count(a.out.ids.row<int32_t>(t)[k]);
+  }
 }
 
 int64_t total_rows(const LinearSpec& spec) {

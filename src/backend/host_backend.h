@@ -18,6 +18,13 @@ class HostBackend : public Backend {
 // whole number of blocks, biases f32 [out] or absent. kCorrupt or kInvalidArgument naming the tensor otherwise.
 Status validate_linear(const LinearSpec& spec);
 
+// Likewise for experts: at least one, at most kMaxExperts, of one shape, gate and up as wide as down is deep.
+Status validate_experts(const ExpertsSpec& spec);
+
+// Rows [begin, end) of Ops::route(), and what these tokens add to its load.
+void route_rows(const RouteArgs& args, int64_t begin, int64_t end);
+void count_load(const RouteArgs& args);
+
 // Rows of all parts together. The spec must be valid.
 int64_t total_rows(const LinearSpec& spec);
 

@@ -109,6 +109,30 @@ void gather_rows(const ConstView& x, const ConstView& rows, const View& y) {
   indices_below(rows, x.dim(0), "row");
 }
 
+void route(const RouteArgs& a) {
+  const int64_t tokens = a.logits.dim(0), experts = a.spec.num_experts;
+  is_matrix(a.logits, DType::kF32, tokens, experts + (a.out.shared.rank > 0 ? 1 : 0), "router logits");
+  is_matrix(a.out.ids, DType::kI32, tokens, a.spec.top_k, "expert ids");
+  is_matrix(a.out.weights, DType::kF32, tokens, a.spec.top_k, "expert weights");
+  if (a.bias.rank > 0) is_vector(a.bias, DType::kF32, experts, "router bias");
+  if (a.out.shared.rank > 0) is_vector(a.out.shared, DType::kF32, tokens, "weights of the shared expert");
+  is_vector(a.load, DType::kI64, experts + 1, "expert load");
+}
+
+void add_scaled(const View& x, const ConstView& delta, const ConstView& scale) {
+  same_f32(x, delta);
+  is_vector(scale, DType::kF32, x.dim(0), "scale");
+}
+
+void experts(const ConstView& x, const Routing& routing, const View& y, int64_t hidden, int top_k) {
+  const int64_t tokens = x.dim(0);
+  is_matrix(x, DType::kF32, tokens, hidden, "x");
+  is_matrix(y, DType::kF32, tokens, hidden, "y");
+  is_matrix(routing.ids, DType::kI32, tokens, top_k, "expert ids");
+  is_matrix(routing.weights, DType::kF32, tokens, top_k, "expert weights");
+  FERRUM_CHECK(routing.ids.is_contiguous() && routing.weights.is_contiguous(), "a routing with gaps");
+}
+
 void linear(const ConstView& x, const View& y, int64_t in_features, int64_t out_features) {
   is_matrix(x, DType::kF32, y.dim(0), in_features, "x");
   is_matrix(y, DType::kF32, x.dim(0), out_features, "y");

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/reference/reference_backend.h"
 #include "base/cores.h"
@@ -85,7 +86,8 @@ bool isa_available(std::string_view isa) {
   return level.has_value() && cpu_isa_available(*level);
 }
 
-int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights) {
+int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights,
+                      std::span<const ExpertsSpec* const> experts) {
   if (config.name != "cpu") return 0;
   const int threads = config.threads > 0 ? config.threads : process_cores();
   LinearScratch most;
@@ -94,7 +96,15 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
     most.activations = std::max(most.activations, one.activations);
     most.rows = std::max(most.rows, one.rows);
   }
-  return most.activations + most.rows;
+  ExpertScratch largest;
+  for (const ExpertsSpec* spec : experts) {
+    const ExpertScratch one = expert_scratch(*spec, config.limits.max_tokens);
+    largest.gathered = std::max(largest.gathered, one.gathered);
+    largest.hidden = std::max(largest.hidden, one.hidden);
+    largest.blocks = std::max(largest.blocks, one.blocks);
+    largest.plan = std::max(largest.plan, one.plan);
+  }
+  return most.activations + most.rows + largest.gathered + largest.hidden + largest.blocks + largest.plan;
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config) {

@@ -32,8 +32,10 @@ std::span<const std::string_view> isa_choices();
 // Whether this machine can run `isa` (one of isa_choices()).
 bool isa_available(std::string_view isa);
 
-// Bytes of scratch that a backend so configured holds once it has made a Linear of each of these weights.
-int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights);
+// Bytes of scratch that a backend so configured holds once it has made a Linear of each of these weights, and Experts
+// of each of these.
+int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights,
+                      std::span<const ExpertsSpec* const> experts = {});
 
 // kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
 // kUnsupported: this machine lacks the forced isa. kInternal: a kernel fails the parity gate at every

@@ -1,5 +1,6 @@
 #include "engine/profiled_backend.h"
 
+#include <array>
 #include <string>
 
 namespace ferrum {
@@ -67,6 +68,24 @@ class ProfiledOps final : public Ops {
     const Timed timed(*profile_, gather_rows_);
     inner_.gather_rows(x, rows, y);
   }
+  void route(const RouteArgs& args) override {
+    const Timed timed(*profile_, route_);
+    inner_.route(args);
+  }
+  void add_scaled(View x, ConstView delta, ConstView scale) override {
+    const Timed timed(*profile_, add_scaled_);
+    inner_.add_scaled(x, delta, scale);
+  }
+  // The time until the next phase belongs to this one.
+  void enter_phase(ExpertPhase phase) override {
+    if (profile_->active()) {
+      const int64_t now = OpProfile::monotonic_ns();
+      if (phase_ >= 0) profile_->add(phase_, phase_began_, now);
+      phase_ = phase == ExpertPhase::kDone ? -1 : phases_[static_cast<size_t>(phase)];
+      phase_began_ = now;
+    }
+    inner_.enter_phase(phase);
+  }
 
  private:
   Ops& inner_;
@@ -80,6 +99,14 @@ class ProfiledOps final : public Ops {
   const int attention_ = profile_->op("attention");
   const int silu_mul_ = profile_->op("silu_mul");
   const int gather_rows_ = profile_->op("gather_rows");
+  const int route_ = profile_->op("route");
+  const int add_scaled_ = profile_->op("add_scaled");
+  // In the order of ExpertPhase.
+  const std::array<int, 6> phases_ = {profile_->op("experts plan"),    profile_->op("experts gather"),
+                                      profile_->op("experts gate+up"), profile_->op("experts silu"),
+                                      profile_->op("experts down"),    profile_->op("experts combine")};
+  int phase_ = -1;
+  int64_t phase_began_ = 0;
 };
 
 class ProfiledLinear final : public Linear {
@@ -127,6 +154,10 @@ class ProfiledBackend final : public Backend {
     const std::string operation = linear_name(spec);
     FERRUM_ASSIGN_OR_RETURN(auto linear, inner_->make_linear(std::move(spec)));
     return std::unique_ptr<Linear>(std::make_unique<ProfiledLinear>(std::move(linear), profile_, operation));
+  }
+  // They time their phases themselves, through the ops that they are handed.
+  Result<std::unique_ptr<Experts>> make_experts(ExpertsSpec spec) override {
+    return inner_->make_experts(std::move(spec));
   }
   Result<Buffer> allocate(size_t bytes) override { return inner_->allocate(bytes); }
   Result<ConstView> place(ConstView host) override { return inner_->place(host); }

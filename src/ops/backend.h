@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ops/experts.h"
 #include "ops/linear.h"
 #include "ops/ops.h"
 #include "types/kernel_choice.h"
@@ -13,6 +14,8 @@ namespace ferrum {
 
 struct BackendLimits {
   int max_tokens = 512;  // rows of any view handed to an op or Linear in one call; scratch is sized once from it
+  // Rows from which the tokens of an expert are gathered and computed together (docs/moe.md); changes no result.
+  int expert_batch_threshold = 4;
 };
 
 class Backend {
@@ -29,6 +32,7 @@ class Backend {
   virtual Ops& ops() = 0;
   // Refuses (kUnsupported, kCorrupt) types or shapes it cannot compute, naming the tensor.
   virtual Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) = 0;
+  virtual Result<std::unique_ptr<Experts>> make_experts(ExpertsSpec spec) = 0;
 
   // Zeroed device memory.
   virtual Result<Buffer> allocate(size_t bytes) = 0;

@@ -17,6 +17,7 @@
 #include "tensor/view.h"
 #include "types/batch.h"
 #include "types/model_spec.h"
+#include "types/moe_spec.h"
 
 namespace ferrum {
 
@@ -82,12 +83,33 @@ struct QkvArgs {
   ConstView slots;  // i32 [T]
 };
 
+// The experts of a step's tokens.
+struct Routing {
+  View ids;      // i32 [T, top_k]
+  View weights;  // f32 [T, top_k]
+  View shared;   // f32 [T]: weight of a gated shared expert; rank 0 = there is none
+};
+
+struct RouteArgs {
+  RouterSpec spec;
+  ConstView logits;  // f32 [T, num_experts], or one more column where out.shared is wanted: the logit of its gate
+  ConstView bias;    // f32 [num_experts], for the choice only; rank 0 = none
+  Routing out;
+  // i64 [num_experts + 1], added to: tokens that chose each expert, and last those whose logits are no numbers.
+  View load;
+};
+
+// Parts of what Experts does, for profiles. Which of them an implementation does as one is its own matter.
+enum class ExpertPhase { kPlan, kGather, kGateUp, kActivation, kDown, kCombine, kDone };
+
 class Ops {
  public:
   virtual ~Ops() = default;
 
   // What follows belongs to this layer of the model (-1: to none). For profiles; computes nothing.
   virtual void enter_layer(int /*layer*/) {}
+  // What follows is this part of the experts; kDone: no longer. For profiles; computes nothing.
+  virtual void enter_phase(ExpertPhase /*phase*/) {}
 
   // y[t] = table[ids[t]], dequantised to f32. table: any dtype [vocab, hidden]; ids: i32 [T]; y: f32 [T, hidden].
   virtual void embed(ConstView table, ConstView ids, View y) = 0;
@@ -110,6 +132,10 @@ class Ops {
   virtual void silu_mul(ConstView gate_up, View y) = 0;
   // y[i] = x[rows[i]]. x: f32 [T, n]; rows: i32 [L]; y: f32 [L, n].
   virtual void gather_rows(ConstView x, ConstView rows, View y) = 0;
+  // As moe/router.h defines it: equal on every backend for equal logits, up to the rounding of exp.
+  virtual void route(const RouteArgs& args) = 0;
+  // x[t] += scale[t] * delta[t]. x, delta: f32 [T, n]; scale: f32 [T].
+  virtual void add_scaled(View x, ConstView delta, ConstView scale) = 0;
 };
 
 }  // namespace ferrum

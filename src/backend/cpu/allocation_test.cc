@@ -63,7 +63,31 @@ TEST(CpuBackend, AStepAllocatesNothing) {
   Matrix q = Matrix::random(random, 20, 64), out(20, 64);
   Ops& ops = backend->ops();
 
+  ExpertsSpec experts_spec;
+  experts_spec.top_k = 2;
+  const Stored wide = random_stored(random, DType::kQ4_K, 256, 512),
+               narrow = random_stored(random, DType::kQ6_K, 512, 256);
+  for (int e = 0; e < 4; ++e) {
+    experts_spec.experts.push_back({{.name = "gate", .matrix = wide.view(), .bias = {}},
+                                    {.name = "up", .matrix = wide.view(), .bias = {}},
+                                    {.name = "down", .matrix = narrow.view(), .bias = {}}});
+  }
+  const auto experts = backend->make_experts(std::move(experts_spec)).value();
+  Matrix router_logits = Matrix::random(random, 20, 4), mixed(20, 512);
+  std::vector<int32_t> ids(40);
+  std::vector<float> expert_weights(40);
+  std::vector<int64_t> load(5);
+  RouteArgs route;
+  route.spec.num_experts = 4;
+  route.spec.top_k = 2;
+  route.logits = router_logits.view();
+  route.out.ids = View(ids.data(), DType::kI32, {20, 2});
+  route.out.weights = View(expert_weights.data(), DType::kF32, {20, 2});
+  route.load = View(load.data(), DType::kI64, {5});
+
   const int64_t before = g_allocations.load();
+  ops.route(route);
+  experts->forward(ops, x.view(), route.out, mixed.view());
   linear->forward(ops, x.view(), y.view());
   ops.rms_norm(x.view(), ConstView(weight.data(), DType::kF32, {512}), 1e-5f, x.view());
   ops.silu_mul(x.view(), half.view());

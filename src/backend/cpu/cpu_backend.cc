@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
 
 namespace ferrum {
@@ -12,6 +13,10 @@ std::string CpuBackend::describe() const {
     if (!choice.rejected.empty()) text += ", " + choice.kernel + " from " + choice.level;
   }
   return text + ")";
+}
+
+Result<std::unique_ptr<Experts>> CpuBackend::make_experts(ExpertsSpec spec) {
+  return make_cpu_experts(context_, std::move(spec));
 }
 
 Result<std::unique_ptr<Linear>> CpuBackend::make_linear(LinearSpec spec) {

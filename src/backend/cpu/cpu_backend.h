@@ -22,6 +22,7 @@ class CpuBackend final : public HostBackend {
   std::vector<KernelChoice> kernel_choices() const override { return choices_; }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override;
+  Result<std::unique_ptr<Experts>> make_experts(ExpertsSpec spec) override;
 
  private:
   CpuContext context_;

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "base/thread_pool.h"
+#include "moe/bucket_plan.h"
 #include "ops/backend.h"
 
 namespace ferrum {
@@ -19,6 +20,12 @@ struct CpuContext {
   // Scratch of Linear::forward, used by one of them at a time; grown when a Linear is made, never while one runs.
   Buffer activations;  // ActBlock [max_tokens, blocks of the widest quantised Linear]
   Buffer rows;         // f32 [threads, in_features of the widest Linear that dequantises rows]
+
+  // Scratch of Experts::forward, likewise. A pair is a token with one of its experts.
+  BucketPlan plan;
+  Buffer gathered;       // ActBlock or f32 rows of the hidden size [pairs]
+  Buffer expert_hidden;  // f32 [pairs, expert_ffn]
+  Buffer expert_blocks;  // ActBlock [pairs, blocks of expert_ffn]
 };
 
 }  // namespace ferrum

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/host_backend.h"
 #include "backend/kv_layout.h"
 #include "backend/op_checks.h"
 #include "ops/kv_dtype.h"
@@ -121,6 +122,23 @@ void CpuOps::gather_rows(ConstView x, ConstView rows, View y) {
   op_checks::gather_rows(x, rows, y);
   for_rows(y.dim(0), y.dim(1), [&](int64_t i) {
     std::memcpy(y.row<float>(i), x.row<float>(rows.as<int32_t>()[i]), static_cast<size_t>(y.dim(1)) * sizeof(float));
+  });
+}
+
+void CpuOps::route(const RouteArgs& args) {
+  op_checks::route(args);
+  // An exponential costs some twenty times what an element of simple work does.
+  for_rows(args.logits.dim(0), 20 * args.logits.dim(1), [&](int64_t t) { route_rows(args, t, t + 1); });
+  count_load(args);
+}
+
+void CpuOps::add_scaled(View x, ConstView delta, ConstView scale) {
+  op_checks::add_scaled(x, delta, scale);
+  for_rows(x.dim(0), x.dim(1), [&](int64_t t) {
+    const float factor = scale.as<float>()[t];
+    float* row = x.row<float>(t);
+    const float* by = delta.row<float>(t);
+    for (int64_t i = 0; i < x.dim(1); ++i) row[i] += factor * by[i];
   });
 }
 

@@ -20,6 +20,8 @@ class CpuOps final : public Ops {
   void attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv, View out) override;
   void silu_mul(ConstView gate_up, View y) override;
   void gather_rows(ConstView x, ConstView rows, View y) override;
+  void route(const RouteArgs& args) override;
+  void add_scaled(View x, ConstView delta, ConstView scale) override;
 
  private:
   // Scratch for contexts that are computed in parts; false if there is no memory, then they are computed whole.

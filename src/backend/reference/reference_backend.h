@@ -13,6 +13,7 @@ class ReferenceBackend final : public HostBackend {
   bool supports(DType) const override { return true; }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override;
+  Result<std::unique_ptr<Experts>> make_experts(ExpertsSpec spec) override;
 
  private:
   ReferenceOps ops_;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "backend/host_backend.h"
 #include "backend/kv_layout.h"
 #include "backend/op_checks.h"
 #include "ops/kv_dtype.h"
@@ -214,6 +215,22 @@ void ReferenceOps::gather_rows(ConstView x, ConstView rows, View y) {
   op_checks::gather_rows(x, rows, y);
   for (int64_t i = 0; i < y.dim(0); ++i) {
     std::memcpy(y.row<float>(i), x.row<float>(rows.as<int32_t>()[i]), static_cast<size_t>(y.dim(1)) * sizeof(float));
+  }
+}
+
+void ReferenceOps::route(const RouteArgs& args) {
+  op_checks::route(args);
+  route_rows(args, 0, args.logits.dim(0));
+  count_load(args);
+}
+
+void ReferenceOps::add_scaled(View x, ConstView delta, ConstView scale) {
+  op_checks::add_scaled(x, delta, scale);
+  for (int64_t t = 0; t < x.dim(0); ++t) {
+    for (int64_t i = 0; i < x.dim(1); ++i) {
+      const double sum = x.row<float>(t)[i] + static_cast<double>(scale.as<float>()[t]) * delta.row<float>(t)[i];
+      x.row<float>(t)[i] = static_cast<float>(sum);
+    }
   }
 }
 

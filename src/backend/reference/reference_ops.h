@@ -17,6 +17,8 @@ class ReferenceOps final : public Ops {
   void attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv, View out) override;
   void silu_mul(ConstView gate_up, View y) override;
   void gather_rows(ConstView x, ConstView rows, View y) override;
+  void route(const RouteArgs& args) override;
+  void add_scaled(View x, ConstView delta, ConstView scale) override;
 };
 
 }  // namespace ferrum

@@ -1,0 +1,52 @@
+#include "backend/cpu/cpu_matrix.h"
+
+#include <vector>
+
+#include "quant/quantize.h"
+
+namespace ferrum {
+
+CpuMatrix::CpuMatrix(CpuContext& context, const WeightRef& weight)
+    : weight_(weight),
+      row_bytes_(bytes_of(weight.matrix.dtype, weight.matrix.dim(1))),
+      dot_(context.kernels.dot[static_cast<size_t>(weight.matrix.dtype)]),
+      float_dot_(context.kernels.dot[static_cast<size_t>(DType::kF32)]) {
+  weight_.name.clear();  // thousands of them, and no message names one any more
+}
+
+Result<CpuMatrix> CpuMatrix::make(CpuContext& context, const WeightRef& weight) { return CpuMatrix(context, weight); }
+
+void CpuMatrix::compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const {
+  const int64_t row = piece * kPieceRows;
+  DotTask task;
+  task.weights = static_cast<const std::byte*>(weight_.matrix.data) + static_cast<size_t>(row) * row_bytes_;
+  task.row_bytes = row_bytes_;
+  task.rows = rows_of(piece);
+  task.columns = columns();
+  task.x = wants_blocks() ? static_cast<const void*>(x.blocks) : x.floats;
+  task.x_stride = wants_blocks() ? x.block_stride : x.float_stride;
+  task.tokens = x.rows;
+  task.bias = weight_.bias.rank > 0 ? weight_.bias.as<float>() + row : nullptr;
+  task.y = y;
+  task.y_stride = y_stride;
+  if (dot_ != nullptr) return dot_(task);
+  convert_and_compute(task);
+}
+
+// F64 and integers: no file of a model has them in a matrix, so a row buffer per thread is good enough.
+void CpuMatrix::convert_and_compute(DotTask task) const {
+  thread_local std::vector<float> row;
+  row.resize(static_cast<size_t>(columns()));
+  const std::byte* stored = task.weights;
+  task.weights = reinterpret_cast<const std::byte*>(row.data());
+  task.row_bytes = row.size() * sizeof(float);
+  const int64_t rows = task.rows;
+  task.rows = 1;
+  for (int64_t r = 0; r < rows; ++r, stored += row_bytes_, ++task.y) {
+    dequantize_row(weight_.matrix.dtype, stored, row.data(), columns());
+    float_dot_(task);
+    if (task.bias != nullptr) ++task.bias;
+  }
+}
+
+}  // namespace ferrum
