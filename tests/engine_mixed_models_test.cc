@@ -12,7 +12,8 @@
 namespace ferrum {
 namespace {
 
-constexpr std::array kFamilies = {"llama3", "qwen2", "qwen3", "mistral"};  // the last has a window of 8 tokens
+// "mistral" has a window of 8 tokens, the last two have experts.
+constexpr std::array kFamilies = {"llama3", "qwen2", "qwen3", "mistral", "qwen2moe", "mixtral"};
 constexpr std::array kTypes = {DType::kF16, DType::kBF16, DType::kF32, DType::kI8};
 
 constexpr int kMostGenerated = 30, kLongest = 60 + kMostGenerated;  // tokens of a request; the prompts are Workload's

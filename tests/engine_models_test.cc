@@ -153,7 +153,8 @@ TEST_P(EngineModels, SoDoesWhatIsFoundInThePrefixCache) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, EngineModels, ::testing::Values("llama3", "qwen2", "qwen3", "mistral"),
+INSTANTIATE_TEST_SUITE_P(Families, EngineModels,
+                         ::testing::Values("llama3", "qwen2", "qwen3", "mistral", "qwen2moe", "olmoe"),
                          [](const auto& family) { return std::string(family.param); });
 
 }  // namespace

@@ -66,5 +66,17 @@ TEST(Metrics, LabelsAreEscaped) {
   EXPECT_NE(metrics.render({}, {}).find("model_name=\"a\\\"b\\\\c\\nd\""), std::string::npos);
 }
 
+TEST(Metrics, ShowTheUseOfExpertsByLayer) {
+  EngineStats stats;
+  EXPECT_EQ(Metrics("m").render(stats, {}).find("expert"), std::string::npos);
+  stats.experts = {{{4, 4}, 0}, {{6, 2}, 3}};
+  const std::string text = Metrics("m").render(stats, {});
+  for (const char* line : {"ferrum:expert_load_entropy{model_name=\"m\",layer=\"0\"} 1\n",
+                           "ferrum:expert_load_peak{model_name=\"m\",layer=\"1\"} 1.5\n",
+                           "ferrum:router_faults_total{model_name=\"m\",layer=\"1\"} 3\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << text;
+  }
+}
+
 }  // namespace
 }  // namespace ferrum

@@ -120,6 +120,20 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
          static_cast<double>(stats.accepted_tokens));
   single("ferrum:engine_steps", "counter", "Forward passes.", static_cast<double>(stats.steps));
 
+  const auto by_layer = [&](const char* name, const char* type, const char* help, auto value) {
+    if (stats.experts.empty()) return;
+    head(out, name, type, help);
+    for (size_t layer = 0; layer < stats.experts.size(); ++layer) {
+      line(out, std::string(name) + (type[0] == 'c' ? "_total" : ""),
+           labels_ + ",layer=\"" + std::to_string(layer) + "\"", value(stats.experts[layer]));
+    }
+  };
+  by_layer("ferrum:expert_load_entropy", "gauge", "Entropy of the experts' use; 1 is equal use, 0 always the same.",
+           load_entropy);
+  by_layer("ferrum:expert_load_peak", "gauge", "Use of the busiest expert over the mean of all.", load_peak);
+  by_layer("ferrum:router_faults", "counter", "Tokens whose router logits were NaN or infinite.",
+           [](const ExpertLoad& load) { return static_cast<double>(load.without_numbers); });
+
   head(out, "vllm:cache_config_info", "gauge", "Shape of the KV cache, as labels.");
   line(out, "vllm:cache_config_info",
        labels_ + ",block_size=\"" + std::to_string(options.block_size) + "\",num_gpu_blocks=\"" +

@@ -91,6 +91,18 @@ Json profile_json(const OpProfile& profile) {
   return out;
 }
 
+// By layer: how evenly experts are used, and how often each was.
+Json experts_json(const std::vector<ExpertLoad>& layers) {
+  Json out = Json::array();
+  for (const ExpertLoad& load : layers) {
+    out.push_back({{"entropy", load_entropy(load)},
+                   {"peak", load_peak(load)},
+                   {"without_numbers", load.without_numbers},
+                   {"tokens", load.tokens}});
+  }
+  return out;
+}
+
 }  // namespace
 
 Json stats_json(const Engine& engine) {
@@ -112,6 +124,7 @@ Json stats_json(const Engine& engine) {
                 {"preemptions", stats.preemptions},
                 {"prompt_tokens", stats.prompt_tokens},
                 {"generated_tokens", stats.generated_tokens}}},
+              {"experts", experts_json(stats.experts)},
               {"seconds", Json::array()},
               {"steps", Json::array()},
               {"requests", Json::array()},

@@ -126,6 +126,21 @@ TEST(Roofline, CountsWeightsOnceKvByLengthAndOperationsByToken) {
   EXPECT_DOUBLE_EQ(narrow.of_step({{0, 9, 1, false}}, operations_count).seconds(), 2 * kBody + 3 * kAttention);
 }
 
+// A token reads and computes its 3 of 8 experts; two read those of both, which overlap by chance.
+TEST(Roofline, CountsTheExpertsThatTokensChoose) {
+  const auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/qwen3moe.gguf").value();
+  const Roofline roofline(*file, read_model_spec(*file).value(), 0);
+  constexpr double kExpert = 3 * 16 * 32, kLayers = 2;
+  EXPECT_DOUBLE_EQ(roofline.experts().bytes, 4 * kLayers * 8 * kExpert);
+  EXPECT_DOUBLE_EQ(roofline.experts().f32, kLayers * 3 * kExpert);
+  EXPECT_DOUBLE_EQ(roofline.body().f32, kLayers * (2 * 64 * 32 + 2 * 32 * 32 + 8 * 32));
+  const auto seconds = [&](int tokens) {
+    return roofline.of_step({{0, 0, tokens, false}}, {1, {}}).seconds() - roofline.body().bytes;
+  };
+  EXPECT_NEAR(seconds(1), 4 * kLayers * 3 * kExpert, 1e-6);
+  EXPECT_NEAR(seconds(2), 4 * kLayers * 8 * kExpert * (1 - 25.0 / 64), 1e-6);
+}
+
 TEST(Roofline, TheLongerOfMemoryAndArithmeticBounds) {
   const auto file = Gguf::open(kLlama).value();
   const Roofline roofline(*file, read_model_spec(*file).value(), 128);

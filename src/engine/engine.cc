@@ -7,6 +7,7 @@
 #include "base/cores.h"
 #include "base/log.h"
 #include "engine/engine_core.h"
+#include "engine/expert_trace.h"
 #include "engine/memory.h"
 #include "engine/memory_plan.h"
 #include "engine/model_backend.h"
@@ -212,6 +213,9 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
   FERRUM_ASSIGN_OR_RETURN(Text loaded, text.get());
   parts.tokenizer = std::move(loaded.tokenizer);
   parts.chat_template = std::move(loaded.chat_template);
+  if (options.expert_load_trace) {
+    for (const std::string& line : describe_experts(*file)) spdlog::info("{}", line);
+  }
   report(0.9, "allocating the KV cache");
   FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), plan));
   parts.plan = plan;

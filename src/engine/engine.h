@@ -17,6 +17,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "trace/flight_recorder.h"
+#include "types/expert_load.h"
 #include "types/kernel_choice.h"
 #include "types/model_spec.h"
 #include "types/progress.h"
@@ -37,7 +38,10 @@ struct EngineOptions {
   int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
   DType kv_dtype = DType::kF16;
-  bool parity_gate = true;  // compare each kernel with the reference on a sample of the model before it is used
+  // Of models with experts, cpu backend: rows of a step from which an expert's are gathered; changes no result.
+  int expert_batch_threshold = 4;
+  bool expert_load_trace = false;  // say for each layer how its experts are kept
+  bool parity_gate = true;         // compare each kernel with the reference on a sample of the model before it is used
   // Which prompts a step reads (SchedulerLimits has the meaning); 0 and false = first come first served.
   int active_decode_prefill_chunk = 0;
   int prefill_first_until_active = 0;
@@ -97,6 +101,7 @@ struct EngineStats {
   uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
   uint64_t prefix_saved_tokens = 0;              // that hits did not compute
   int64_t prefix_entries = 0, prefix_bytes = 0;  // blocks that can be found, and their KV
+  std::vector<ExpertLoad> experts;               // by layer; empty for models without experts
 };
 
 struct MemoryPlan;  // engine/memory_plan.h

@@ -165,6 +165,7 @@ void EngineCore::run(Step& step) {
   const Result<ConstView> logits = runner_->run(step.batch);
   recorder_.end_phase(StepPhase::kForward);
   if (!logits.is_ok()) return fail(step, logits.status());
+  const std::string fault = runner_->fault();
   std::vector<RowOutcome> outcomes;
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.batch.rows[i];
@@ -172,6 +173,7 @@ void EngineCore::run(Step& step) {
     rows.data = rows.row<const float>(row.logit_begin);
     rows.shape[0] = row.logit_count;
     outcomes.push_back(step.rows[i]->consume(step.plan->rows[i], rows, scratch_));
+    if (!fault.empty()) step.rows[i]->explain_error(fault);
   }
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < step.rows.size(); ++i) {
@@ -260,6 +262,7 @@ EngineStats EngineCore::stats() const {
   stats.prefix_saved_tokens = prefix.saved_tokens;
   stats.prefix_entries = prefix.entries;
   stats.prefix_bytes = prefix.entries * options_.block_bytes;
+  stats.experts = runner_->expert_load();
   return stats;
 }
 

@@ -160,6 +160,17 @@ TEST(EngineCore, ARequestWithBadLogitsFailsAlone) {
   EXPECT_EQ(good.tokens, expected.tokens);
 }
 
+TEST(EngineCore, AnErrorNamesWhatMadeTheLogitsBad) {
+  Harness h;
+  h.runner->cause = "the router of layer 3 gave NaN";
+  Heard good, bad;
+  h.submit(endless({5, 6}, 60), good);
+  h.submit(endless({kFakePoison, 8, 9}, 60), bad);
+  h.run();
+  EXPECT_NE(bad.last.error.message().find("the router of layer 3"), std::string::npos) << bad.last.error.message();
+  EXPECT_TRUE(good.last.error.is_ok());
+}
+
 TEST(EngineCore, AFailedStepEndsItsRequestsAndNoOthers) {
   CoreOptions o = roomy();
   o.scheduler.max_seqs = 2;

@@ -58,6 +58,9 @@ class FakeRunner : public StepRunner {
   std::chrono::microseconds delay{0};
   float habit = 0;  // added to the logit of one token that the last one alone decides: text runs in circles
 
+  std::string cause;  // of the NaN that a poison leads to
+
+  std::string fault() const override { return cause; }
   int steps() const { return steps_; }
 
   Result<ConstView> run(const Batch& batch) override {

@@ -164,12 +164,19 @@ class Planner {
     const auto take = [&matrices](const LinearSpec& linear) {
       for (const WeightRef& part : linear.parts) matrices.push_back(part.matrix);
     };
+    std::vector<const ExpertsSpec*> experts;
     for (const LayerWeights& layer : weights.layers) {
-      take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down);
+      take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down), take(layer.router);
+      if (layer.experts.experts.empty()) continue;
+      experts.push_back(&layer.experts);
+      for (const ExpertWeights& e : layer.experts.experts) {
+        matrices.insert(matrices.end(), {e.gate.matrix, e.up.matrix, e.down.matrix});
+      }
     }
     take(weights.head);
     const BackendConfig config{o_.backend, o_.isa, o_.threads, {o_.max_batched_tokens}};
-    add("backend scratch", compute_kind(), scratch_bytes(config, matrices), "quantised activations, row buffers");
+    add("backend scratch", compute_kind(), scratch_bytes(config, matrices, experts),
+        "quantised activations, row buffers");
     const int64_t row = spec_.vocab_size * static_cast<int64_t>(sizeof(float));
     const auto per_token = static_cast<int64_t>(2 * sizeof(Candidate) + sizeof(ScoredToken));
     add("sampler", MemoryKind::kAnonymous, row + spec_.vocab_size * per_token,

@@ -75,6 +75,23 @@ TEST_F(MemoryPlanTest, SaysWhatTheAllocationsWillBe) {
   EXPECT_EQ(by_type, tensors);
 }
 
+TEST_F(MemoryPlanTest, CountsWhatExpertsTake) {
+  const auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/qwen3moe.gguf");
+  ASSERT_TRUE(file.is_ok());
+  file_ = *file;
+  MemoryDemand d = demand();
+  d.options.max_batched_tokens = 64;
+  const MemoryPlan p = plan(d);
+  auto backend = make_backend({"cpu", "auto", 1, {64}});
+  const auto model = load_model(file_, **backend, {});
+  const auto workspace = (*model)->make_workspace(**backend, 64, planned_logit_rows(p.options));
+  ASSERT_TRUE(workspace.is_ok());
+  EXPECT_EQ(part(p, "workspace"), static_cast<int64_t>(workspace->buffer.bytes()));
+  // 64 tokens with 3 experts each: the gathered rows of 32 floats, hidden layers of 16, and the plan.
+  constexpr int64_t kPairs = 64 * 3;
+  EXPECT_EQ(part(p, "backend scratch"), kPairs * (32 + 16) * 4 + kPairs * 4 * 4 + (3 * 8 + 1) * 4);
+}
+
 TEST_F(MemoryPlanTest, GrowsWithWhatItIsAskedFor) {
   const MemoryPlan base = plan(demand());
   MemoryDemand d = demand();

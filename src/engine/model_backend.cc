@@ -17,8 +17,10 @@ ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const Engine
   std::set<DType> seen;
   for (const GgufTensor& tensor : file.tensors()) {
     const bool only_looked_up = tensor.name == "token_embd.weight" && !spec.tied_head;
-    if (tensor.view.rank != 2 || only_looked_up || !seen.insert(tensor.view.dtype).second) continue;
-    sample.matrices.push_back({tensor.name, tensor.view, {}});
+    if (tensor.view.rank < 2 || only_looked_up || !seen.insert(tensor.view.dtype).second) continue;
+    ConstView matrix = tensor.view;
+    if (matrix.rank == 3) matrix = ConstView(matrix.data, matrix.dtype, {matrix.dim(1), matrix.dim(2)});  // an expert
+    sample.matrices.push_back({tensor.name, matrix, {}});
   }
   const GgufTensor* norm = file.find_tensor("blk.0.attn_norm.weight");
   FERRUM_CHECK(norm != nullptr, "a bound model without its first norm");
@@ -35,7 +37,8 @@ ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const Engine
 }
 
 Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
-  BackendConfig config{options.backend, options.isa, options.threads, {options.max_batched_tokens}};
+  BackendConfig config{
+      options.backend, options.isa, options.threads, {options.max_batched_tokens, options.expert_batch_threshold}};
   // Other KV types are refused when the cache is made; there is nothing to compare with them.
   const bool gate = options.parity_gate && is_kv_dtype(options.kv_dtype);
   if (gate) {

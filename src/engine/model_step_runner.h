@@ -15,6 +15,8 @@ class ModelStepRunner final : public StepRunner {
     FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_->run(batch));
     return output.logits;
   }
+  std::vector<ExpertLoad> expert_load() const override { return runner_->expert_load(); }
+  std::string fault() const override { return runner_->router_fault(); }
 
  private:
   std::unique_ptr<Runner> runner_;

@@ -1,12 +1,15 @@
 #include "engine/roofline.h"
 
 #include <algorithm>
+#include <cmath>
+#include <string>
 
 namespace ferrum {
 namespace {
 
-void add_matrix(const GgufTensor& tensor, MatrixWork& work) {
-  const auto elements = static_cast<double>(tensor.view.elements());
+// share: of the elements that a token is multiplied with.
+void add_matrix(const GgufTensor& tensor, MatrixWork& work, double share = 1) {
+  const double elements = static_cast<double>(tensor.view.elements()) * share;
   work.bytes += static_cast<double>(tensor.bytes);
   if (info(tensor.view.dtype).quantized) {
     work.int8 += elements;
@@ -17,6 +20,11 @@ void add_matrix(const GgufTensor& tensor, MatrixWork& work) {
   }
 }
 
+// "blk.3.ffn_up.17.weight"
+bool is_expert_of_its_own(const std::string& name) {
+  return name.starts_with("blk.") && std::count(name.begin(), name.end(), '.') == 4;
+}
+
 double seconds_at(double operations, double rate) { return rate > 0 ? operations / rate : 0; }
 
 }  // namespace
@@ -24,9 +32,12 @@ double seconds_at(double operations, double rate) { return rate > 0 ? operations
 Roofline::Roofline(const Gguf& file, const ModelSpec& spec, double kv_bytes_per_token)
     : kv_bytes_per_token_(kv_bytes_per_token), window_(spec.sliding_window) {
   const std::string_view head = spec.tied_head ? "token_embd.weight" : "output.weight";
+  if (spec.moe) used_share_ = static_cast<double>(spec.moe->router.top_k) / spec.moe->router.num_experts;
   for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.view.rank != 2) continue;
-    if (tensor.name == head) {
+    if (tensor.view.rank < 2) continue;
+    if (tensor.view.rank == 3 || is_expert_of_its_own(tensor.name)) {
+      add_matrix(tensor, experts_, used_share_);
+    } else if (tensor.name == head) {
       add_matrix(tensor, head_);
     } else if (tensor.name != "token_embd.weight") {
       add_matrix(tensor, body_);
@@ -51,8 +62,13 @@ Roofline::Bound Roofline::of_step(const BenchStep& step, const MachineRates& rat
     kv_positions += end - (piece.begin + 1 - visible(piece.begin));
     for (int position = piece.begin; position < end; ++position) attended += visible(position);
   }
-  const double bytes = body_.bytes + (logits > 0 ? head_.bytes : 0) + kv_positions * kv_bytes_per_token_;
-  const auto operations = [&](double MatrixWork::*kind) { return 2 * (tokens * body_.*kind + logits * head_.*kind); };
+  // Of the experts, those that one of the tokens is expected to choose: all choices equally likely.
+  const double chosen = 1 - std::pow(1 - used_share_, tokens);
+  const double bytes =
+      body_.bytes + chosen * experts_.bytes + (logits > 0 ? head_.bytes : 0) + kv_positions * kv_bytes_per_token_;
+  const auto operations = [&](double MatrixWork::*kind) {
+    return 2 * (tokens * (body_.*kind + experts_.*kind) + logits * head_.*kind);
+  };
   const PeakRates& peak = rates.peak;
   const double bf16_rate = peak.bf16 > 0 ? peak.bf16 : peak.f32;
   Bound bound;

@@ -3,7 +3,8 @@
 //
 // Roofline model: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model for multicore
 // architectures", CACM 52 (2009). What is left out (norms, activations, the embedding's rows, writing K and V) makes
-// the bound lower, never higher.
+// the bound lower, never higher. Of experts a step is charged those that its tokens choose if every choice is equally
+// likely: more than tokens need that agree.
 #pragma once
 
 #include "backend/peak_rates.h"
@@ -41,11 +42,13 @@ class Roofline {
 
   const MatrixWork& body() const { return body_; }
   const MatrixWork& head() const { return head_; }
+  const MatrixWork& experts() const { return experts_; }  // bytes of all, elements of those that a token goes through
 
  private:
   double visible(int position) const;
 
-  MatrixWork body_, head_;
+  MatrixWork body_, head_, experts_;
+  double used_share_ = 0;  // of the experts, by a token
   double kv_bytes_per_token_ = 0;
   double attention_ops_per_position_ = 0;  // of one token looking at one position, all layers
   int window_ = 0;

@@ -157,6 +157,10 @@ void Sequence::finish(FinishReason reason, Status error) {
   if (first_token_ != never) usage.decode_seconds = seconds(first_token_, now);
 }
 
+void Sequence::explain_error(const std::string& cause) {
+  if (has_event_ && reason_ == FinishReason::kError) event_.error = event_.error.with_context(cause);
+}
+
 std::optional<Event> Sequence::take_event() {
   if (!has_event_) return std::nullopt;
   has_event_ = false;

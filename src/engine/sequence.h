@@ -43,6 +43,8 @@ class Sequence {
   RowOutcome consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
   // Ends it for a reason from outside.
   void finish(FinishReason reason, Status error = {});
+  // Where the error came from, if it ended with one since the last event.
+  void explain_error(const std::string& cause);
 
   // What happened since the last call; nullopt if nothing did. After a finished event there are no more.
   std::optional<Event> take_event();

@@ -2,9 +2,13 @@
 // tests a function of the tokens.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/status.h"
 #include "tensor/view.h"
 #include "types/batch.h"
+#include "types/expert_load.h"
 
 namespace ferrum {
 
@@ -14,6 +18,10 @@ class StepRunner {
   // Logits f32 [batch.num_logits(), vocab] that the host can read, valid until the next call. A failure may leave the
   // step half done: its KV blocks are not read again. Called by one thread at a time.
   virtual Result<ConstView> run(const Batch& batch) = 0;
+  // By layer; empty without experts. By any thread, while steps run.
+  virtual std::vector<ExpertLoad> expert_load() const { return {}; }
+  // What made results of the last step NaN, if that is known: "the router of layer 3 ..."; else empty.
+  virtual std::string fault() const { return {}; }
 };
 
 }  // namespace ferrum

@@ -7,12 +7,18 @@ namespace {
 
 // GGUF files of the Llama line store Q and K with their rows permuted so that rotary pairs are neighbours; Qwen's keep
 // the checkpoint's order. Files of Mistral models call themselves "llama"; some converters write the newer names.
-constexpr std::array<ArchitectureTraits, 5> kArchitectures = {{
-    {"llama", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
-    {"mistral", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
-    {"mistral3", RopeLayout::kInterleaved, QkNorm::kForbidden, 10000.0f},
-    {"qwen2", RopeLayout::kHalfSplit, QkNorm::kForbidden, 10000.0f},
-    {"qwen3", RopeLayout::kHalfSplit, QkNorm::kRequired, 10000.0f},
+// Mixtral's is a Llama with experts.
+constexpr ExpertTraits kMixtral = {ExpertUse::kOptional, true, true, false};
+
+constexpr std::array<ArchitectureTraits, 8> kArchitectures = {{
+    {"llama", RopeLayout::kInterleaved, QkNorm::kNone, 10000.0f, kMixtral},
+    {"mistral", RopeLayout::kInterleaved, QkNorm::kNone, 10000.0f},
+    {"mistral3", RopeLayout::kInterleaved, QkNorm::kNone, 10000.0f},
+    {"qwen2", RopeLayout::kHalfSplit, QkNorm::kNone, 10000.0f},
+    {"qwen3", RopeLayout::kHalfSplit, QkNorm::kPerHead, 10000.0f},
+    {"qwen2moe", RopeLayout::kHalfSplit, QkNorm::kNone, 10000.0f, {ExpertUse::kAlways, false, false, true}},
+    {"qwen3moe", RopeLayout::kHalfSplit, QkNorm::kPerHead, 10000.0f, {ExpertUse::kAlways, true, false, false}},
+    {"olmoe", RopeLayout::kHalfSplit, QkNorm::kAllHeads, 10000.0f, {ExpertUse::kAlways, false, true, false}},
 }};
 
 }  // namespace

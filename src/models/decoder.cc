@@ -31,6 +31,10 @@ class Packer {
 // result of the one before it and its own result is read by the next only:
 //   wide    h (normed)     attention's output   h    silu(gate) * up
 //   wider        q|k|v          attention Wo       gate|up          ffn Wdown
+// With experts, h stays for the shared one, whose gate|up and down have a place of their own:
+//   wide    h (normed)     attention's output   h                  silu(gate) * up
+//   wider        q|k|v          attention Wo      sum of experts
+//   shared                                              gate|up                  shared Wdown
 struct DecoderModel::Activations {
   View residual;        // [T, H]
   View normed;          // [T, H]               in wide
@@ -38,11 +42,16 @@ struct DecoderModel::Activations {
   View gated;           // [T, F]               in wide
   View qkv;             // [T, (heads + 2 kv) D] in wider
   View delta;           // [T, H]               in wider
-  View gate_up;         // [T, 2 F]             in wider
+  View gate_up;         // [T, 2 F]             in wider, or shared
   View cos_sin;         // [T, rope dim]
   View logit_residual;  // [L, H]
   View logit_attended;  // [L, heads * D]       shares its place with the logits, which come last
   View logits;          // [L, V]
+  // With experts only:
+  View router_logits;  // [T, experts (+ 1)]
+  Routing routing;
+  View shared_delta;  // [T, H]               in shared
+  View expert_load;   // i64 [layers, experts + 1]
 };
 
 Result<std::unique_ptr<DecoderModel>> DecoderModel::create(ModelSpec spec, DecoderWeights weights,
@@ -81,8 +90,16 @@ Result<DecoderModel::Layer> DecoderModel::place_layer(LayerWeights& weights, Bac
   }
   FERRUM_ASSIGN_OR_RETURN(layer.qkv, backend.make_linear(std::move(weights.qkv)));
   FERRUM_ASSIGN_OR_RETURN(layer.attn_output, backend.make_linear(std::move(weights.attn_output)));
-  FERRUM_ASSIGN_OR_RETURN(layer.gate_up, backend.make_linear(std::move(weights.gate_up)));
-  FERRUM_ASSIGN_OR_RETURN(layer.ffn_down, backend.make_linear(std::move(weights.ffn_down)));
+  if (!weights.gate_up.parts.empty()) {
+    FERRUM_ASSIGN_OR_RETURN(layer.gate_up, backend.make_linear(std::move(weights.gate_up)));
+    FERRUM_ASSIGN_OR_RETURN(layer.ffn_down, backend.make_linear(std::move(weights.ffn_down)));
+  }
+  if (weights.router.parts.empty()) return layer;
+  FERRUM_ASSIGN_OR_RETURN(layer.router, backend.make_linear(std::move(weights.router)));
+  if (weights.router_bias.rank != 0) {
+    FERRUM_ASSIGN_OR_RETURN(layer.router_bias, backend.place(weights.router_bias));
+  }
+  FERRUM_ASSIGN_OR_RETURN(layer.experts, backend.make_experts(std::move(weights.experts)));
   return layer;
 }
 
@@ -92,10 +109,19 @@ DecoderModel::Layout DecoderModel::layout(const ModelSpec& spec, int max_tokens,
   const int64_t q = q_size(spec), qkv = q + 2 * kv_size(spec);
   at.residual = pack.add(max_tokens, spec.hidden_size);
   at.wide = pack.add(max_tokens, std::max({spec.hidden_size, q, spec.ffn_size}));
-  at.wider = pack.add(max_tokens, std::max({qkv, spec.hidden_size, 2 * spec.ffn_size}));
+  at.wider = pack.add(max_tokens, std::max({qkv, spec.hidden_size, spec.moe ? 0 : 2 * spec.ffn_size}));
   at.cos_sin = pack.add(max_tokens, spec.rope.dim);
   at.logit_residual = pack.add(max_logits, spec.hidden_size);
   at.logits = pack.add(max_logits, std::max(spec.vocab_size, q));
+  if (spec.moe) {
+    const RouterSpec& router = spec.moe->router;
+    at.router_logits = pack.add(max_tokens, router.num_experts + 1);
+    at.expert_ids = pack.add(max_tokens, router.top_k);
+    at.expert_weights = pack.add(max_tokens, router.top_k);
+    at.shared_weights = pack.add(max_tokens, 1);
+    at.shared = pack.add(max_tokens, spec.ffn_size > 0 ? std::max(spec.hidden_size, 2 * spec.ffn_size) : 0);
+    at.expert_load = pack.add(spec.num_layers, int64_t{2} * (router.num_experts + 1));  // 64 bits each
+  }
   at.total = pack.end();
   return at;
 }
@@ -112,6 +138,11 @@ Result<Workspace> DecoderModel::make_workspace(Backend& backend, int max_tokens,
   std::iota(workspace.row_indices.begin(), workspace.row_indices.end(), 0);
   const ConstView indices(workspace.row_indices.data(), DType::kI32, {max_tokens});
   FERRUM_ASSIGN_OR_RETURN(workspace.all_rows, backend.place(indices));
+  if (spec_.moe) {
+    auto* const load =
+        static_cast<std::byte*>(workspace.buffer.data()) + layout(spec_, max_tokens, max_logits).expert_load;
+    workspace.expert_load = View(load, DType::kI64, {spec_.num_layers, spec_.moe->router.num_experts + 1});
+  }
   workspace.max_tokens = max_tokens;
   workspace.max_logits = max_logits;
   return workspace;
@@ -139,6 +170,15 @@ DecoderModel::Activations DecoderModel::activations(const DeviceBatch& batch, co
   a.logit_residual = view(at.logit_residual, logits, spec_.hidden_size);
   a.logit_attended = view(at.logits, logits, q_size());
   a.logits = view(at.logits, logits, spec_.vocab_size);
+  if (!spec_.moe) return a;
+  const RouterSpec& router = spec_.moe->router;
+  a.router_logits = view(at.router_logits, tokens, router.num_experts + (spec_.moe->shared_gate ? 1 : 0));
+  a.routing.ids = View(base + at.expert_ids, DType::kI32, {tokens, router.top_k});
+  a.routing.weights = view(at.expert_weights, tokens, router.top_k);
+  if (spec_.moe->shared_gate) a.routing.shared = View(base + at.shared_weights, DType::kF32, {tokens});
+  a.gate_up = view(at.shared, tokens, 2 * spec_.ffn_size);
+  a.shared_delta = view(at.shared, tokens, spec_.hidden_size);
+  a.expert_load = workspace.expert_load;
   return a;
 }
 
@@ -162,8 +202,13 @@ void DecoderModel::attend(Ops& ops, const Layer& layer, const DeviceBatch& batch
   args.q = a.qkv.columns(0, q_size());
   args.k = a.qkv.columns(q_size(), kv_size());
   args.v = a.qkv.columns(q_size() + kv_size(), kv_size());
-  args.q_norm = layer.q_norm;
-  args.k_norm = layer.k_norm;
+  if (spec_.qk_norm == QkNorm::kAllHeads) {
+    ops.rms_norm(args.q, layer.q_norm, spec_.norm_eps, args.q);
+    ops.rms_norm(args.k, layer.k_norm, spec_.norm_eps, args.k);
+  } else {
+    args.q_norm = layer.q_norm;
+    args.k_norm = layer.k_norm;
+  }
   args.norm_eps = spec_.norm_eps;
   args.cos_sin = a.cos_sin;
   args.layout = spec_.rope.layout;
@@ -180,16 +225,40 @@ void DecoderModel::attend(Ops& ops, const Layer& layer, const DeviceBatch& batch
 
 // residual += attended Wo; then the feed-forward's own output, which is left in `delta` for the next addition. The rows
 // may be fewer than the step's tokens.
-void DecoderModel::feed_forward(Ops& ops, const Layer& layer, View residual, ConstView attended,
-                                const Activations& a) const {
+void DecoderModel::feed_forward(Ops& ops, size_t index, View residual, ConstView attended, const Activations& a) const {
+  const Layer& layer = layers_[index];
   const int64_t rows = residual.dim(0);
   const View delta = a.delta.first_rows(rows);
   const View normed = a.normed.first_rows(rows);
   layer.attn_output->forward(ops, attended, delta);
   ops.add_rms_norm(residual, delta, layer.ffn_norm, spec_.norm_eps, normed);
+  if (layer.experts != nullptr) return mix_experts(ops, index, normed, a);
   layer.gate_up->forward(ops, normed, a.gate_up.first_rows(rows));
   ops.silu_mul(a.gate_up.first_rows(rows), a.gated.first_rows(rows));
   layer.ffn_down->forward(ops, a.gated.first_rows(rows), delta);
+}
+
+// The sum of a token's experts, and of the one that all share, in `delta`.
+void DecoderModel::mix_experts(Ops& ops, size_t index, ConstView normed, const Activations& a) const {
+  const Layer& layer = layers_[index];
+  const int64_t rows = normed.dim(0);
+  const View delta = a.delta.first_rows(rows);
+  RouteArgs args;
+  args.spec = spec_.moe->router;
+  args.logits = a.router_logits.first_rows(rows);
+  args.bias = layer.router_bias;
+  args.out = {a.routing.ids.first_rows(rows), a.routing.weights.first_rows(rows), a.routing.shared};
+  args.out.shared.shape[0] = a.routing.shared.rank > 0 ? rows : 1;
+  args.load = View(a.expert_load.row<int64_t>(static_cast<int64_t>(index)), DType::kI64, {a.expert_load.dim(1)});
+  layer.router->forward(ops, normed, a.router_logits.first_rows(rows));
+  ops.route(args);
+  layer.experts->forward(ops, normed, args.out, delta);
+  if (layer.gate_up == nullptr) return;
+  const View shared = a.shared_delta.first_rows(rows);
+  layer.gate_up->forward(ops, normed, a.gate_up.first_rows(rows));
+  ops.silu_mul(a.gate_up.first_rows(rows), a.gated.first_rows(rows));
+  layer.ffn_down->forward(ops, a.gated.first_rows(rows), shared);
+  ops.add_scaled(delta, shared, args.out.shared);
 }
 
 ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
@@ -230,7 +299,7 @@ ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const Kv
       attended = a.logit_attended;
       residual = a.logit_residual;
     }
-    feed_forward(ops, layer, residual, attended, a);
+    feed_forward(ops, i, residual, attended, a);
   }
   ops.enter_layer(-1);
   ops.add(residual, a.delta.first_rows(residual.dim(0)));

@@ -1,10 +1,11 @@
-// The one wiring of the dense Llama family: Llama, Mistral, Qwen2, Qwen3.
+// The one wiring of the Llama family: Llama, Mistral, Qwen2, Qwen3, and with experts Mixtral, Qwen2-MoE, Qwen3-MoE,
+// OLMoE.
 //
 //   x = embedding[tokens]
 //   per layer   h = rms_norm(x)                     q|k|v = h Wqkv (+ b)
 //               q, k = rope(head_norm?(q, k))       store k, v in the paged cache
 //               x += attention(q, cache) Wo         h = rms_norm(x)
-//               x += (silu(h Wgate) * (h Wup)) Wdown
+//               x += (silu(h Wgate) * (h Wup)) Wdown        and, or, the sum of the experts that h Wrouter chooses
 //   logits = rms_norm(x) Whead, of the wanted rows only
 //
 // What differs between members is data: ModelSpec, absent norms and biases, how the projections are stored.
@@ -38,11 +39,16 @@ class DecoderModel final : public Model {
   struct Layer {
     ConstView attn_norm, q_norm, k_norm, ffn_norm;
     std::unique_ptr<Linear> qkv, attn_output, gate_up, ffn_down;
+    std::unique_ptr<Linear> router;
+    ConstView router_bias;
+    std::unique_ptr<Experts> experts;
   };
   struct Activations;
   // Byte offsets of the activations in a workspace.
   struct Layout {
-    size_t residual, wide, wider, cos_sin, logit_residual, logits, total;
+    size_t residual, wide, wider, cos_sin, logit_residual, logits;
+    size_t router_logits, expert_ids, expert_weights, shared_weights, shared, expert_load;  // nothing without experts
+    size_t total;
   };
 
   DecoderModel(ModelSpec spec, std::shared_ptr<const void> storage)
@@ -53,7 +59,8 @@ class DecoderModel final : public Model {
   Activations activations(const DeviceBatch& batch, const Workspace& workspace) const;
   void attend(Ops& ops, const Layer& layer, const DeviceBatch& batch, const KvLayer& kv, int block_size,
               const Activations& a, bool only_store) const;
-  void feed_forward(Ops& ops, const Layer& layer, View residual, ConstView attended, const Activations& a) const;
+  void feed_forward(Ops& ops, size_t layer, View residual, ConstView attended, const Activations& a) const;
+  void mix_experts(Ops& ops, size_t layer, ConstView normed, const Activations& a) const;
   AttentionPlan attention_plan(const DeviceBatch& batch, int block_size) const;
 
   static int64_t q_size(const ModelSpec& spec) { return static_cast<int64_t>(spec.num_heads) * spec.head_dim; }

@@ -174,6 +174,108 @@ TEST(Decoder, TensorsWithoutAPlaceAreRefused) {
                {"'evil\\x1b]0;name'"});
 }
 
+// Experts: each role of all experts in one tensor, as the golden files have it; below, the other ways.
+constexpr int kExperts = 8;
+
+// A role's stack as one tensor per expert, as files of 2024 have it.
+void split_experts(EditedModel& model, int layer, const std::string& role) {
+  const std::string stacked = blk(layer, role + "_exps.weight");
+  const ConstView stack = model.tensor(stacked);
+  for (int64_t e = 0; e < stack.dim(0); ++e) {
+    const float* first = stack.as<float>() + e * stack.dim(1) * stack.dim(2);
+    model.set_tensor(blk(layer, role + "." + std::to_string(e) + ".weight"),
+                     std::vector<float>(first, first + stack.dim(1) * stack.dim(2)), {stack.dim(1), stack.dim(2)});
+  }
+  model.remove_tensor(stacked);
+}
+
+void fuse_expert_gate_up(EditedModel& model, int layer) {
+  const ConstView gate = model.tensor(blk(layer, "ffn_gate_exps.weight"));
+  const ConstView up = model.tensor(blk(layer, "ffn_up_exps.weight"));
+  const int64_t each = gate.dim(1) * gate.dim(2);
+  std::vector<float> both;
+  for (int64_t e = 0; e < gate.dim(0); ++e) {
+    both.insert(both.end(), gate.as<float>() + e * each, gate.as<float>() + (e + 1) * each);
+    both.insert(both.end(), up.as<float>() + e * each, up.as<float>() + (e + 1) * each);
+  }
+  model.set_tensor(blk(layer, "ffn_gate_up_exps.weight"), std::move(both), {gate.dim(0), 2 * gate.dim(1), gate.dim(2)});
+  model.remove_tensor(blk(layer, "ffn_gate_exps.weight")).remove_tensor(blk(layer, "ffn_up_exps.weight"));
+}
+
+TEST(DecoderExperts, AreTheSameBitsHoweverTheFileKeepsThem) {
+  for (const char* name : {"qwen3moe", "qwen2moe", "mixtral", "olmoe"}) {
+    EditedModel model(name);
+    const std::vector<float> stacked = logits_of(model);
+    for (const char* role : {"ffn_gate", "ffn_up", "ffn_down"}) split_experts(model, 0, role);
+    fuse_expert_gate_up(model, 1);
+    EXPECT_EQ(stacked, logits_of(model)) << name;
+  }
+}
+
+TEST(DecoderExperts, TheSharedExpertsGateMayBeAMatrixOfOneRow) {
+  EditedModel model("qwen2moe");
+  const std::vector<float> vector = logits_of(model);
+  const std::string name = blk(0, "ffn_gate_inp_shexp.weight");
+  const ConstView gate = model.tensor(name);
+  ASSERT_EQ(gate.rank, 1);
+  model.set_tensor(name, ConstView(gate.data, gate.dtype, {1, gate.dim(0)}));
+  EXPECT_EQ(vector, logits_of(model));
+}
+
+// What the metadata say about the router takes effect.
+TEST(DecoderExperts, RouterSettingsChangeTheLogits) {
+  const std::vector<float> plain = logits_of(EditedModel("qwen3moe"));
+  EXPECT_EQ(plain, logits_of(EditedModel("qwen3moe").set_bool("qwen3moe.expert_weights_norm", true)));
+  EXPECT_EQ(plain, logits_of(EditedModel("qwen3moe").set_float("qwen3moe.expert_weights_scale", 1)));
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe").set_bool("qwen3moe.expert_weights_norm", false)));
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe").set_float("qwen3moe.expert_weights_scale", 2)));
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe").set_int("qwen3moe.expert_gating_func", 2)));
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe").set_int("qwen3moe.expert_used_count", 2)));
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe")
+                                 .set_int("qwen3moe.expert_group_count", 4)
+                                 .set_int("qwen3moe.expert_group_used_count", 2)));
+  std::vector<float> bias(kExperts);
+  bias[3] = 10;
+  EXPECT_NE(plain, logits_of(EditedModel("qwen3moe").set_tensor(blk(0, "exp_probs_b.bias"), bias, {kExperts})));
+}
+
+TEST(DecoderExperts, MissingTensorsAreNamed) {
+  for (const char* name :
+       {"ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight",
+        "ffn_gate_inp_shexp.weight", "ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight"}) {
+    expect_error(EditedModel("qwen2moe").remove_tensor(blk(1, name)), StatusCode::kNotFound, {blk(1, name)});
+  }
+  EditedModel separate("mixtral");
+  split_experts(separate, 1, "ffn_up");
+  expect_error(separate.remove_tensor(blk(1, "ffn_up.2.weight")), StatusCode::kNotFound, {blk(1, "ffn_up.2.weight")});
+}
+
+TEST(DecoderExperts, StacksThatDoNotDivideAreNamed) {
+  const auto wrong = [](const std::string& name, std::initializer_list<int64_t> shape,
+                        std::initializer_list<std::string> words) {
+    expect_error(EditedModel("qwen3moe").set_zeros(name, DType::kF32, shape), StatusCode::kCorrupt, words);
+  };
+  const std::string gate = blk(1, "ffn_gate_exps.weight"), down = blk(0, "ffn_down_exps.weight");
+  wrong(gate, {7, 16, 32}, {gate, "[7, 16, 32] F32", "[8, 16, 32]"});
+  wrong(gate, {8 * 16, 32}, {gate, "[128, 32] F32", "[8, 16, 32]"});
+  wrong(down, {8, 16, 32}, {down, "[8, 16, 32] F32", "[8, 32, 16]"});
+  wrong(blk(0, "ffn_gate_inp.weight"), {7, 32}, {"ffn_gate_inp.weight", "[7, 32]", "[8, 32]"});
+  // Metadata that promise other experts than the tensors hold.
+  expect_error(EditedModel("qwen3moe").set_int("qwen3moe.expert_count", 16), StatusCode::kCorrupt,
+               {blk(0, "ffn_gate_inp.weight"), "[16, 32]"});
+  expect_error(EditedModel("qwen3moe").set_int("qwen3moe.expert_feed_forward_length", 8), StatusCode::kCorrupt,
+               {blk(0, "ffn_gate_exps.weight"), "[8, 8, 32]"});
+}
+
+TEST(DecoderExperts, WrongTypesAndStrangersAreNamed) {
+  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.weight"), DType::kI32, {8, 16, 32}),
+               StatusCode::kUnsupported, {blk(0, "ffn_up_exps.weight"), "I32"});
+  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_gate.weight"), DType::kF32, {48, 32}),
+               StatusCode::kUnsupported, {blk(0, "ffn_gate.weight"), "no place"});
+  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.bias"), DType::kF32, {8, 16}),
+               StatusCode::kUnsupported, {blk(0, "ffn_up_exps.bias"), "no place"});
+}
+
 TEST(Decoder, ProgressRunsToOne) {
   auto backend = reference();
   std::vector<double> seen;

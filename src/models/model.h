@@ -15,6 +15,9 @@ struct Workspace {
   Buffer buffer;
   std::vector<int32_t> row_indices;  // 0, 1, ... max_tokens - 1
   ConstView all_rows;                // row_indices on the device: gathering them is a copy
+  // i64 [layers, experts + 1] since the start: tokens that chose an expert, and last those that the router had no
+  // numbers for; rank 0 = no experts.
+  View expert_load;
   int max_tokens = 0;
   int max_logits = 0;
 };

@@ -8,6 +8,7 @@
 #include "base/quote.h"
 #include "models/architecture.h"
 #include "models/rope.h"
+#include "moe/router.h"
 
 namespace ferrum {
 namespace {
@@ -26,8 +27,7 @@ struct RefusedKey {
   double neutral;
   std::string_view what;
 };
-constexpr std::array<RefusedKey, 15> kRefusedKeys = {{
-    {"expert_count", 0, "mixture-of-experts layers"},
+constexpr std::array<RefusedKey, 20> kRefusedKeys = {{
     {"attention.causal", 1, "attention that is not causal"},
     {"attention.scale", 0, "a scale of its own on attention scores"},
     {"attention.clamp_kqv", 0, "clamped Q, K and V"},
@@ -42,6 +42,12 @@ constexpr std::array<RefusedKey, 15> kRefusedKeys = {{
     {"rope.scaling.yarn_log_multiplier", 0, "YaRN with a logarithm multiplier"},
     {"rope.scaling.yarn_ext_factor", 1, "YaRN with an extrapolation factor of its own"},
     {"attention.key_length_mla", 0, "latent attention"},
+    {"leading_dense_block_count", 0, "layers without experts before those with"},
+    {"interleave_moe_layer_step", 1, "layers without experts among those with"},
+    {"moe_every_n_layers", 1, "layers without experts among those with"},
+    {"expert_latent_length", 0, "experts of a latent size"},
+    {"expert_chunk_feed_forward_length", 0, "chunked experts"},
+    {"experts_per_group", 0, "groups of experts that are scaled together"},
 }};
 
 std::optional<double> as_number(const GgufValue& value) {
@@ -62,6 +68,7 @@ class SpecReader {
     spec_.name = name.value_or("");
     FERRUM_RETURN_IF_ERROR(refuse_unknown_features());
     FERRUM_RETURN_IF_ERROR(read_sizes());
+    FERRUM_RETURN_IF_ERROR(read_experts());
     FERRUM_RETURN_IF_ERROR(read_heads());
     FERRUM_RETURN_IF_ERROR(read_epsilon());
     FERRUM_RETURN_IF_ERROR(read_window());
@@ -134,12 +141,86 @@ class SpecReader {
     FERRUM_ASSIGN_OR_RETURN(const int64_t layers, required_int("block_count", kMaxLayers));
     spec_.num_layers = static_cast<int>(layers);
     FERRUM_ASSIGN_OR_RETURN(spec_.hidden_size, required_int("embedding_length", kMaxWidth));
-    FERRUM_ASSIGN_OR_RETURN(const auto ffn, same_in_all_layers("feed_forward_length", kMaxWidth));
-    if (!ffn) return not_found("metadata key '" + key("feed_forward_length") + "' is missing");
-    spec_.ffn_size = *ffn;
     FERRUM_ASSIGN_OR_RETURN(const int64_t context, required_int("context_length", kMaxContext));
     spec_.max_context = static_cast<int>(context);
     return Status::ok();
+  }
+
+  Result<int64_t> feed_forward_length() const {
+    FERRUM_ASSIGN_OR_RETURN(const auto ffn, same_in_all_layers("feed_forward_length", kMaxWidth));
+    if (!ffn) return not_found("metadata key '" + key("feed_forward_length") + "' is missing");
+    return *ffn;
+  }
+
+  // The width of a layer's feed-forward: of all of it, or of its experts and the one they share.
+  Status read_experts() {
+    FERRUM_ASSIGN_OR_RETURN(const auto count, file_.get_int(key("expert_count")));
+    const ExpertTraits& traits = traits_.experts;
+    const bool some = count && *count != 0;
+    if (traits.use == ExpertUse::kNever && some) {
+      return unsupported("metadata key '" + key("expert_count") +
+                         "' asks for mixture-of-experts layers, which Ferrum " + "does not compute for architecture '" +
+                         std::string(traits_.name) + "'");
+    }
+    if (traits.use != ExpertUse::kAlways && !some) {
+      FERRUM_ASSIGN_OR_RETURN(spec_.ffn_size, feed_forward_length());
+      return Status::ok();
+    }
+    MoeSpec moe;
+    FERRUM_RETURN_IF_ERROR(read_router(moe.router));
+    if (!traits.width_is_ffn || file_.find(key("expert_feed_forward_length")) != nullptr) {
+      FERRUM_ASSIGN_OR_RETURN(moe.expert_ffn, required_int("expert_feed_forward_length", kMaxWidth));
+    } else {
+      FERRUM_ASSIGN_OR_RETURN(moe.expert_ffn, feed_forward_length());
+    }
+    FERRUM_RETURN_IF_ERROR(read_shared_expert(moe));
+    spec_.ffn_size = moe.shared_ffn;
+    spec_.moe = moe;
+    return Status::ok();
+  }
+
+  Status read_router(RouterSpec& router) const {
+    FERRUM_ASSIGN_OR_RETURN(const int64_t count, required_int("expert_count", kMaxExperts));
+    FERRUM_ASSIGN_OR_RETURN(const int64_t used, required_int("expert_used_count", kMaxExperts));
+    router.num_experts = static_cast<int>(count);
+    router.top_k = static_cast<int>(used);
+    FERRUM_ASSIGN_OR_RETURN(const auto normalize, file_.get_bool(key("expert_weights_norm")));
+    router.normalize = normalize.value_or(traits_.experts.normalize);
+    FERRUM_ASSIGN_OR_RETURN(const double scale, float_or("expert_weights_scale", 0.0));
+    router.scale = scale == 0 ? 1.0f : static_cast<float>(scale);  // 0 is how converters write "none"
+    FERRUM_ASSIGN_OR_RETURN(const auto gating, file_.get_int(key("expert_gating_func")));
+    if (gating.value_or(1) > 2 || gating.value_or(1) < 0) {
+      return unsupported("metadata key '" + key("expert_gating_func") + "' is " + std::to_string(*gating) +
+                         "; Ferrum knows 1 (softmax) and 2 (sigmoid)");
+    }
+    router.score = gating.value_or(1) == 2 ? RouterScore::kSigmoid : RouterScore::kSoftmax;
+    FERRUM_ASSIGN_OR_RETURN(const auto groups, file_.get_int(key("expert_group_count")));
+    if (groups.value_or(0) > 1) {
+      FERRUM_ASSIGN_OR_RETURN(const int64_t all, required_int("expert_group_count", kMaxExperts));
+      FERRUM_ASSIGN_OR_RETURN(const int64_t best, required_int("expert_group_used_count", kMaxExperts));
+      router.groups = static_cast<int>(all);
+      router.top_groups = static_cast<int>(best);
+      router.group_experts = std::min(2, router.num_experts / router.groups);
+    }
+    const Status valid = validate_router(router);
+    // The numbers are the file's, so what the router calls an argument is its content.
+    if (!valid.is_ok()) return corrupt(valid.message() + " (see the metadata keys '" + key("expert_*") + "')");
+    return Status::ok();
+  }
+
+  Status read_shared_expert(MoeSpec& moe) const {
+    constexpr std::string_view kWidth = "expert_shared_feed_forward_length";
+    moe.shared_gate = traits_.experts.shared_and_gated;
+    if (moe.shared_gate) {
+      FERRUM_ASSIGN_OR_RETURN(moe.shared_ffn, required_int(kWidth, kMaxWidth));
+      return Status::ok();
+    }
+    FERRUM_ASSIGN_OR_RETURN(const auto width, file_.get_int(key(kWidth)));
+    FERRUM_ASSIGN_OR_RETURN(const auto count, file_.get_int(key("expert_shared_count")));
+    if (width.value_or(0) == 0 && count.value_or(0) == 0) return Status::ok();
+    return unsupported("metadata keys '" + key("expert_shared_*") +
+                       "' ask for a shared expert, which Ferrum does not " + "compute for architecture '" +
+                       std::string(traits_.name) + "'");
   }
 
   Status read_heads() {
@@ -287,7 +368,7 @@ class SpecReader {
   }
 
   void read_tensor_presence() {
-    spec_.qk_norm = traits_.qk_norm == QkNorm::kRequired;
+    spec_.qk_norm = traits_.qk_norm;
     spec_.qkv_bias =
         file_.find_tensor("blk.0.attn_q.bias") != nullptr || file_.find_tensor("blk.0.attn_qkv.bias") != nullptr;
     spec_.tied_head = file_.find_tensor("output.weight") == nullptr;

@@ -43,7 +43,7 @@ TEST(SpecReader, ReadsALlamaFile) {
   EXPECT_EQ(spec.max_context, 256);
   EXPECT_EQ(spec.sliding_window, 0);
   EXPECT_FALSE(spec.qkv_bias);
-  EXPECT_FALSE(spec.qk_norm);
+  EXPECT_EQ(spec.qk_norm, QkNorm::kNone);
   EXPECT_FALSE(spec.tied_head);
   EXPECT_EQ(spec.rope.layout, RopeLayout::kInterleaved);
   EXPECT_EQ(spec.rope.dim, 16);
@@ -61,7 +61,7 @@ TEST(SpecReader, TellsTheFamilyApart) {
   EXPECT_TRUE(qwen2.qkv_bias);
   EXPECT_EQ(qwen2.rope.layout, RopeLayout::kHalfSplit);
   const ModelSpec qwen3 = spec_of(EditedModel("qwen3"));
-  EXPECT_TRUE(qwen3.qk_norm);
+  EXPECT_EQ(qwen3.qk_norm, QkNorm::kPerHead);
   EXPECT_EQ(qwen3.head_dim, 16);  // and not 32 / 4
 }
 
@@ -76,7 +76,7 @@ TEST(SpecReader, MistralsOtherNamesAreTheSameNetwork) {
 
 TEST(SpecReader, UnknownArchitectureListsTheKnownOnes) {
   expect_error(EditedModel("llama3").set_string("general.architecture", "mamba\x1b[2J"), StatusCode::kUnsupported,
-               {"'mamba\\x1b[2J'", "llama, mistral, mistral3, qwen2, qwen3"});
+               {"'mamba\\x1b[2J'", "llama, mistral, mistral3, qwen2, qwen3, qwen2moe, qwen3moe, olmoe"});
   expect_error(EditedModel("llama3").remove("general.architecture"), StatusCode::kNotFound, {"general.architecture"});
   expect_error(EditedModel("llama3").set_int("general.architecture", 3), StatusCode::kCorrupt,
                {"general.architecture"});
@@ -212,8 +212,8 @@ TEST(SpecReader, VocabularySizesMustAgree) {
 }
 
 TEST(SpecReader, FeaturesOfOtherNetworksAreRefusedNotIgnored) {
-  expect_error(EditedModel("llama3").set_int("llama.expert_count", 8), StatusCode::kUnsupported,
-               {"llama.expert_count", "mixture-of-experts"});
+  expect_error(EditedModel("qwen3").set_int("qwen3.expert_count", 8), StatusCode::kUnsupported,
+               {"qwen3.expert_count", "mixture-of-experts"});
   expect_error(EditedModel("llama3").set_float("llama.attention.scale", 0.5), StatusCode::kUnsupported,
                {"llama.attention.scale"});
   expect_error(EditedModel("llama3").set_float("llama.logit_scale", 0.5), StatusCode::kUnsupported,
@@ -228,6 +228,73 @@ TEST(SpecReader, FeaturesOfOtherNetworksAreRefusedNotIgnored) {
               .set_float("llama.logit_scale", 1)
               .set_bool("llama.attention.causal", true)
               .set_float("llama.final_logit_softcapping", 0));
+}
+
+TEST(SpecReader, ReadsExperts) {
+  const ModelSpec qwen3 = spec_of(EditedModel("qwen3moe"));
+  ASSERT_TRUE(qwen3.moe.has_value());
+  EXPECT_EQ(qwen3.ffn_size, 0);
+  EXPECT_EQ(qwen3.moe->router.num_experts, 8);
+  EXPECT_EQ(qwen3.moe->router.top_k, 3);
+  EXPECT_TRUE(qwen3.moe->router.normalize);
+  EXPECT_EQ(qwen3.moe->router.score, RouterScore::kSoftmax);
+  EXPECT_EQ(qwen3.moe->router.scale, 1.0f);
+  EXPECT_EQ(qwen3.moe->expert_ffn, 16);
+  EXPECT_EQ(qwen3.moe->shared_ffn, 0);
+  EXPECT_EQ(qwen3.qk_norm, QkNorm::kPerHead);
+  const ModelSpec qwen2 = spec_of(EditedModel("qwen2moe"));
+  EXPECT_FALSE(qwen2.moe->router.normalize);
+  EXPECT_TRUE(qwen2.moe->shared_gate);
+  EXPECT_EQ(qwen2.moe->shared_ffn, 40);
+  EXPECT_EQ(qwen2.ffn_size, 40);
+  const ModelSpec mixtral = spec_of(EditedModel("mixtral"));
+  EXPECT_TRUE(mixtral.moe->router.normalize);
+  EXPECT_EQ(mixtral.moe->expert_ffn, 24);  // feed_forward_length
+  const ModelSpec olmoe = spec_of(EditedModel("olmoe"));
+  EXPECT_EQ(olmoe.qk_norm, QkNorm::kAllHeads);
+  EXPECT_FALSE(olmoe.moe->router.normalize);
+  EXPECT_FALSE(spec_of(EditedModel("llama3").set_int("llama.expert_count", 0)).moe.has_value());
+}
+
+TEST(SpecReader, ReadsHowARouterChooses) {
+  const RouterSpec router = spec_of(EditedModel("qwen3moe")
+                                        .set_int("qwen3moe.expert_gating_func", 2)
+                                        .set_bool("qwen3moe.expert_weights_norm", false)
+                                        .set_float("qwen3moe.expert_weights_scale", 2.5)
+                                        .set_int("qwen3moe.expert_group_count", 4)
+                                        .set_int("qwen3moe.expert_group_used_count", 2))
+                                .moe->router;
+  EXPECT_EQ(router.score, RouterScore::kSigmoid);
+  EXPECT_FALSE(router.normalize);
+  EXPECT_EQ(router.scale, 2.5f);
+  EXPECT_EQ(router.groups, 4);
+  EXPECT_EQ(router.top_groups, 2);
+  EXPECT_EQ(router.group_experts, 2);
+}
+
+TEST(SpecReader, WrongNumbersOfExpertsAreNamed) {
+  const auto with = [](const char* suffix, int64_t value) {
+    return EditedModel("qwen3moe").set_int(std::string("qwen3moe.") + suffix, value);
+  };
+  expect_error(with("expert_used_count", 9), StatusCode::kCorrupt,
+               {"9 experts per token", "8 experts", "qwen3moe.expert_"});
+  expect_error(with("expert_used_count", 0), StatusCode::kCorrupt, {"qwen3moe.expert_used_count"});
+  expect_error(with("expert_count", 100000), StatusCode::kCorrupt, {"qwen3moe.expert_count", "1024"});
+  expect_error(with("expert_count", 0), StatusCode::kCorrupt, {"qwen3moe.expert_count"});
+  expect_error(with("expert_feed_forward_length", -1), StatusCode::kCorrupt, {"qwen3moe.expert_feed_forward_length"});
+  expect_error(with("expert_gating_func", 3), StatusCode::kUnsupported, {"expert_gating_func", "3"});
+  expect_error(with("expert_group_count", 3).set_int("qwen3moe.expert_group_used_count", 1), StatusCode::kCorrupt,
+               {"3 groups"});
+  expect_error(with("expert_group_count", 4), StatusCode::kNotFound, {"expert_group_used_count"});
+  expect_error(with("expert_shared_count", 1), StatusCode::kUnsupported, {"expert_shared_", "qwen3moe"});
+  expect_error(with("leading_dense_block_count", 1), StatusCode::kUnsupported, {"leading_dense_block_count"});
+  for (const char* key : {"expert_count", "expert_used_count", "expert_feed_forward_length"}) {
+    expect_error(EditedModel("qwen3moe").remove(std::string("qwen3moe.") + key), StatusCode::kNotFound, {key});
+  }
+  expect_error(EditedModel("qwen2moe").remove("qwen2moe.expert_shared_feed_forward_length"), StatusCode::kNotFound,
+               {"expert_shared_feed_forward_length"});
+  expect_error(EditedModel("mixtral").remove("llama.feed_forward_length"), StatusCode::kNotFound,
+               {"llama.feed_forward_length"});
 }
 
 }  // namespace

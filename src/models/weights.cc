@@ -53,15 +53,87 @@ class Binder {
     LayerWeights layer;
     FERRUM_ASSIGN_OR_RETURN(layer.attn_norm, vector(prefix + "attn_norm.weight", hidden_));
     FERRUM_ASSIGN_OR_RETURN(layer.ffn_norm, vector(prefix + "ffn_norm.weight", hidden_));
-    if (spec_.qk_norm) {
-      FERRUM_ASSIGN_OR_RETURN(layer.q_norm, vector(prefix + "attn_q_norm.weight", head_dim_));
-      FERRUM_ASSIGN_OR_RETURN(layer.k_norm, vector(prefix + "attn_k_norm.weight", head_dim_));
+    if (spec_.qk_norm != QkNorm::kNone) {
+      const bool all = spec_.qk_norm == QkNorm::kAllHeads;
+      FERRUM_ASSIGN_OR_RETURN(layer.q_norm, vector(prefix + "attn_q_norm.weight", all ? q_size_ : head_dim_));
+      FERRUM_ASSIGN_OR_RETURN(layer.k_norm, vector(prefix + "attn_k_norm.weight", all ? kv_size_ : head_dim_));
     }
     FERRUM_RETURN_IF_ERROR(bind_qkv(layer.qkv, prefix));
     FERRUM_RETURN_IF_ERROR(add_part(layer.attn_output, prefix + "attn_output", hidden_, q_size_));
-    FERRUM_RETURN_IF_ERROR(bind_gate_up(layer.gate_up, prefix));
-    FERRUM_RETURN_IF_ERROR(add_part(layer.ffn_down, prefix + "ffn_down", hidden_, ffn_));
+    if (spec_.moe) FERRUM_RETURN_IF_ERROR(bind_moe(layer, prefix));
+    if (ffn_ == 0) return layer;
+    const std::string suffix = spec_.moe ? "_shexp" : "";
+    FERRUM_RETURN_IF_ERROR(bind_gate_up(layer.gate_up, prefix, suffix));
+    FERRUM_RETURN_IF_ERROR(add_part(layer.ffn_down, prefix + "ffn_down" + suffix, hidden_, ffn_));
     return layer;
+  }
+
+  Status bind_moe(LayerWeights& layer, const std::string& prefix) {
+    const MoeSpec& moe = *spec_.moe;
+    const auto count = static_cast<size_t>(moe.router.num_experts);
+    FERRUM_RETURN_IF_ERROR(add_part(layer.router, prefix + "ffn_gate_inp", moe.router.num_experts, hidden_));
+    if (moe.shared_gate) {
+      WeightRef gate{prefix + "ffn_gate_inp_shexp.weight", {}, {}};
+      FERRUM_ASSIGN_OR_RETURN(gate.matrix, row_matrix(gate.name, hidden_));
+      layer.router.parts.push_back(std::move(gate));
+    }
+    if (has(prefix + "exp_probs_b.bias")) {
+      FERRUM_ASSIGN_OR_RETURN(layer.router_bias, vector(prefix + "exp_probs_b.bias", moe.router.num_experts));
+    }
+    layer.experts.top_k = moe.router.top_k;
+    layer.experts.experts.resize(count);
+    FERRUM_RETURN_IF_ERROR(bind_experts_gate_up(layer.experts, prefix, moe.expert_ffn));
+    return bind_role(prefix, "ffn_down", hidden_, moe.expert_ffn,
+                     [&](size_t e, WeightRef part) { layer.experts.experts[e].down = std::move(part); });
+  }
+
+  // Fused files hold the gate's rows of an expert first, then up's.
+  Status bind_experts_gate_up(ExpertsSpec& experts, const std::string& prefix, int64_t width) {
+    if (has(prefix + "ffn_gate_up_exps.weight")) {
+      return bind_role(prefix, "ffn_gate_up", 2 * width, hidden_, [&](size_t e, const WeightRef& both) {
+        experts.experts[e].gate = rows_of(both, 0, width);
+        experts.experts[e].up = rows_of(both, width, width);
+      });
+    }
+    FERRUM_RETURN_IF_ERROR(bind_role(prefix, "ffn_gate", width, hidden_,
+                                     [&](size_t e, WeightRef part) { experts.experts[e].gate = std::move(part); }));
+    return bind_role(prefix, "ffn_up", width, hidden_,
+                     [&](size_t e, WeightRef part) { experts.experts[e].up = std::move(part); });
+  }
+
+  // The matrix of each expert: slices of one tensor, or (files of 2024) a tensor of its own.
+  template <typename Take>
+  Status bind_role(const std::string& prefix, const std::string& role, int64_t rows, int64_t cols, const Take& take) {
+    const auto count = static_cast<int64_t>(spec_.moe->router.num_experts);
+    const std::string stacked = prefix + role + "_exps.weight", first = prefix + role + ".0.weight";
+    if (!has(stacked) && has(first)) {
+      for (int64_t e = 0; e < count; ++e) {
+        WeightRef part{prefix + role + "." + std::to_string(e) + ".weight", {}, {}};
+        FERRUM_ASSIGN_OR_RETURN(part.matrix, matrix(part.name, rows, cols));
+        take(static_cast<size_t>(e), std::move(part));
+      }
+      return Status::ok();
+    }
+    FERRUM_ASSIGN_OR_RETURN(const ConstView stack, find(stacked));
+    if (stack.rank != 3 || stack.dim(0) != count || stack.dim(1) != rows || stack.dim(2) != cols) {
+      return wrong_shape(stacked, stack, shape_text({count, rows, cols}));
+    }
+    FERRUM_RETURN_IF_ERROR(check_weight_type(stacked, stack));
+    const size_t bytes = bytes_of(stack.dtype, rows * cols);
+    for (int64_t e = 0; e < count; ++e) {
+      const auto* data = static_cast<const std::byte*>(stack.data) + static_cast<size_t>(e) * bytes;
+      take(static_cast<size_t>(e),
+           WeightRef{stacked + "[" + std::to_string(e) + "]", ConstView(data, stack.dtype, {rows, cols}), {}});
+    }
+    return Status::ok();
+  }
+
+  static WeightRef rows_of(const WeightRef& whole, int64_t begin, int64_t count) {
+    WeightRef part = whole;
+    const size_t row_bytes = bytes_of(whole.matrix.dtype, whole.matrix.dim(1));
+    part.matrix.data = static_cast<const std::byte*>(whole.matrix.data) + static_cast<size_t>(begin) * row_bytes;
+    part.matrix.shape[0] = count;
+    return part;
   }
 
   Status bind_qkv(LinearSpec& linear, const std::string& prefix) {
@@ -72,13 +144,15 @@ class Binder {
   }
 
   // Fused files hold the gate's rows first, then up's, in a matrix that is called by either name.
-  Status bind_gate_up(LinearSpec& linear, const std::string& prefix) {
-    if (has(prefix + "ffn_gate_up.weight")) return add_part(linear, prefix + "ffn_gate_up", 2 * ffn_, hidden_);
-    const GgufTensor* up = file_.find_tensor(prefix + "ffn_up.weight");
-    const bool fused = up != nullptr && up->view.rank == 2 && up->view.dim(0) == 2 * ffn_;
-    if (fused && !has(prefix + "ffn_gate.weight")) return add_part(linear, prefix + "ffn_up", 2 * ffn_, hidden_);
-    FERRUM_RETURN_IF_ERROR(add_part(linear, prefix + "ffn_gate", ffn_, hidden_));
-    return add_part(linear, prefix + "ffn_up", ffn_, hidden_);
+  Status bind_gate_up(LinearSpec& linear, const std::string& prefix, const std::string& suffix) {
+    const std::string gate = prefix + "ffn_gate" + suffix, up = prefix + "ffn_up" + suffix,
+                      both = prefix + "ffn_gate_up" + suffix;
+    if (has(both + ".weight")) return add_part(linear, both, 2 * ffn_, hidden_);
+    const GgufTensor* stored = file_.find_tensor(up + ".weight");
+    const bool fused = stored != nullptr && stored->view.rank == 2 && stored->view.dim(0) == 2 * ffn_;
+    if (fused && !has(gate + ".weight")) return add_part(linear, up, 2 * ffn_, hidden_);
+    FERRUM_RETURN_IF_ERROR(add_part(linear, gate, ffn_, hidden_));
+    return add_part(linear, up, ffn_, hidden_);
   }
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
@@ -100,10 +174,21 @@ class Binder {
     if (view.rank != 2 || view.dim(0) != rows || view.dim(1) != cols) {
       return wrong_shape(name, view, shape_text({rows, cols}));
     }
-    if (!is_float_or_quantized(view.dtype)) {
-      return unsupported("tensor '" + name + "' is " + describe(view) + "; a weight matrix cannot be of this type");
-    }
+    FERRUM_RETURN_IF_ERROR(check_weight_type(name, view));
     return view;
+  }
+
+  // A matrix of one row, which converters write as a vector.
+  Result<ConstView> row_matrix(const std::string& name, int64_t cols) {
+    FERRUM_ASSIGN_OR_RETURN(const ConstView view, find(name));
+    if (view.rank != 1 || view.dim(0) != cols) return matrix(name, 1, cols);
+    FERRUM_RETURN_IF_ERROR(check_weight_type(name, view));
+    return ConstView(view.data, view.dtype, {1, cols});
+  }
+
+  static Status check_weight_type(const std::string& name, const ConstView& view) {
+    if (is_float_or_quantized(view.dtype)) return Status::ok();
+    return unsupported("tensor '" + name + "' is " + describe(view) + "; a weight matrix cannot be of this type");
   }
 
   Result<ConstView> vector(const std::string& name, int64_t size) {

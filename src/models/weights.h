@@ -5,12 +5,14 @@
 
 #include "base/status.h"
 #include "io/gguf.h"
+#include "ops/experts.h"
 #include "ops/linear.h"
 #include "types/model_spec.h"
 
 namespace ferrum {
 
-// Views point into the file's mapping. H hidden size, D head size.
+// Views point into the file's mapping. H hidden size, D head size; where the norm of Q and K is over all heads, theirs
+// are as wide as Q and K.
 struct LayerWeights {
   ConstView attn_norm;  // f32 [H]
   ConstView q_norm;     // f32 [D]; rank 0 = none
@@ -18,8 +20,12 @@ struct LayerWeights {
   ConstView ffn_norm;   // f32 [H]
   LinearSpec qkv;       // {q, k, v}, or the one matrix of a file that stores them fused; biases where the file has them
   LinearSpec attn_output;
+  // The feed-forward that every token goes through; in layers with experts, the one they share (no parts: none).
   LinearSpec gate_up;  // {gate, up}, or the one matrix of a file that stores them fused
   LinearSpec ffn_down;
+  LinearSpec router;      // [experts, H], then the shared expert's gate [1, H]; no parts: a layer without experts
+  ConstView router_bias;  // f32 [experts]; rank 0 = none
+  ExpertsSpec experts;
 };
 
 struct DecoderWeights {

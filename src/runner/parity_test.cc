@@ -1,6 +1,6 @@
 // Logits against independent implementations: tiny random models against Hugging Face transformers (float32, goldens
-// made by tools/make_model_goldens.py), stories260K against llama.cpp. On the reference backend and on cpu with every
-// instruction set this machine has.
+// made by tools/make_model_goldens.py and make_moe_goldens.py), stories260K against llama.cpp. On the reference backend
+// and on cpu with every instruction set this machine has.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,7 +25,8 @@ namespace {
 const std::string kGoldens = std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/";
 const std::string kShared = std::string(FERRUM_SOURCE_DIR) + "/../shared/testdata/";
 
-constexpr std::array kModels = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2", "qwen3"};
+constexpr std::array kModels = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2",
+                                "qwen3",  "qwen3moe",     "qwen2moe",   "mixtral", "olmoe"};
 
 template <typename T>
 std::vector<T> read_array(const std::string& path) {
@@ -226,14 +227,22 @@ TEST_P(HuggingFaceParity, HiddenStatesLeadToTheLogits) {
 }
 
 // Smaller KV costs accuracy, and no more than its rounding: relative 2^-11 (F16) and 2^-8 (BF16) per stored number,
-// 2^-8 of the row's largest number (I8), which the following layers may amplify a little.
+// 2^-8 of the row's largest number (I8), which the following layers may amplify a little. Where a router's logits lie
+// that close together, a token takes another expert: with experts, at one position in eight more may change.
 TEST_P(HuggingFaceParity, SmallerKvIsClose) {
   for (const auto& [dtype, bound] :
        {std::pair(DType::kF16, 3e-3f), std::pair(DType::kBF16, 3e-2f), std::pair(DType::kI8, 3e-2f)}) {
     const auto runner = make_runner(path(), GetParam().device, 64, dtype);
-    const float difference = max_difference(all_logits(*runner, tokens_), golden_) / range(golden_);
-    EXPECT_LT(difference, bound) << to_string(dtype);
-    EXPECT_GT(difference, 0) << "the KV type has no effect";
+    const std::vector<float> logits = all_logits(*runner, tokens_);
+    EXPECT_GT(max_difference(logits, golden_), 0) << "the KV type has no effect";
+    size_t far = 0;
+    const size_t vocab = logits.size() / tokens_.size();
+    for (size_t t = 0; t < tokens_.size(); ++t) {
+      float worst = 0;
+      for (size_t i = t * vocab; i < (t + 1) * vocab; ++i) worst = std::max(worst, std::abs(logits[i] - golden_[i]));
+      far += worst < bound * range(golden_) ? 0 : 1;
+    }
+    EXPECT_LE(far, runner->model().spec().moe ? tokens_.size() / 8 : 0) << to_string(dtype);
   }
 }
 

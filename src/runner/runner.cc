@@ -1,5 +1,6 @@
 #include "runner/runner.h"
 
+#include <atomic>
 #include <cstring>
 #include <string>
 
@@ -155,6 +156,7 @@ Result<StepOutput> Runner::run(const Batch& batch, HiddenStates hidden) {
   copy_blocks(batch.copies);
   FERRUM_ASSIGN_OR_RETURN(const DeviceBatch device, backend_->upload(batch));
   const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_, hidden);
+  find_router_fault();
   StepOutput output;
   if (hidden == HiddenStates::kNone) {
     FERRUM_ASSIGN_OR_RETURN(output.logits, backend_->download(result.logits));
@@ -166,6 +168,38 @@ Result<StepOutput> Runner::run(const Batch& batch, HiddenStates hidden) {
   output.hidden = ConstView(hidden_.data(), DType::kF32, {states.dim(0), states.dim(1)});
   FERRUM_ASSIGN_OR_RETURN(output.logits, backend_->download(result.logits));
   return output;
+}
+
+std::vector<ExpertLoad> Runner::expert_load() const {
+  const View& load = workspace_.expert_load;
+  std::vector<ExpertLoad> layers;
+  if (load.rank == 0) return layers;
+  for (int64_t layer = 0; layer < load.dim(0); ++layer) {
+    std::vector<int64_t> counts;
+    for (int64_t e = 0; e < load.dim(1); ++e) {
+      counts.push_back(std::atomic_ref(load.row<int64_t>(layer)[e]).load(std::memory_order_relaxed));
+    }
+    const int64_t last = counts.back();
+    counts.pop_back();
+    layers.push_back({std::move(counts), last});
+  }
+  return layers;
+}
+
+void Runner::find_router_fault() {
+  const View& load = workspace_.expert_load;
+  router_fault_.clear();
+  if (load.rank == 0) return;
+  faults_.resize(static_cast<size_t>(load.dim(0)));
+  for (int64_t layer = 0; layer < load.dim(0); ++layer) {
+    const int64_t count = load.row<int64_t>(layer)[load.dim(1) - 1];
+    if (count > faults_[static_cast<size_t>(layer)] && router_fault_.empty()) {
+      const std::string index = std::to_string(layer);
+      router_fault_ =
+          "the router of layer " + index + " ('blk." + index + ".ffn_gate_inp.weight') gave NaN or infinity";
+    }
+    faults_[static_cast<size_t>(layer)] = count;
+  }
 }
 
 }  // namespace ferrum

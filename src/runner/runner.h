@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "models/model.h"
 #include "ops/backend.h"
 #include "types/batch.h"
+#include "types/expert_load.h"
 
 namespace ferrum {
 
@@ -37,6 +39,11 @@ class Runner {
   // Host-readable rows, valid until the next call.
   Result<StepOutput> run(const Batch& batch, HiddenStates hidden = HiddenStates::kNone);
 
+  // By layer; empty for a model without experts. From any thread, while steps run.
+  std::vector<ExpertLoad> expert_load() const;
+  // Why results of the last step may be NaN: the first router whose logits were, by layer and tensor; empty if none.
+  const std::string& router_fault() const { return router_fault_; }
+
   const Model& model() const { return *model_; }
   const Backend& backend() const { return *backend_; }
   const RunnerOptions& options() const { return options_; }
@@ -50,6 +57,7 @@ class Runner {
   void copy_blocks(const std::vector<BlockCopy>& copies);
   void check(const Batch& batch) const;
   void check_row(const Batch& batch, size_t index) const;
+  void find_router_fault();
 
   RunnerOptions options_;
   std::unique_ptr<Backend> backend_;  // first of the device's things, so that it is destroyed last
@@ -57,7 +65,9 @@ class Runner {
   std::vector<Buffer> kv_buffers_;  // one per layer: K, V, their scales
   KvCache kv_;
   Workspace workspace_;
-  std::vector<float> hidden_;  // the last step's hidden states, if asked for
+  std::vector<float> hidden_;    // the last step's hidden states, if asked for
+  std::vector<int64_t> faults_;  // by layer, until the last step: tokens without numbers
+  std::string router_fault_;
 };
 
 }  // namespace ferrum

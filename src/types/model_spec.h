@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "types/moe_spec.h"
 
 namespace ferrum {
 
@@ -13,6 +16,9 @@ enum class RopeLayout {
   kHalfSplit,    // (0,d/2), (1,d/2+1), ...: GPT-NeoX, Qwen
 };
 
+// RMS norm of Q and K before they are rotated: over each head, or over all heads of a token together (OLMoE).
+enum class QkNorm { kNone, kPerHead, kAllHeads };
+
 struct RopeSpec {
   RopeLayout layout = RopeLayout::kInterleaved;
   int dim = 0;  // elements of each head that are rotated, from the first; even
@@ -21,13 +27,13 @@ struct RopeSpec {
   float magnitude = 1.0f;       // factor on cos and sin (YaRN's attention factor)
 };
 
-// A dense decoder-only transformer of the Llama family.
+// A decoder-only transformer of the Llama family, dense or with experts.
 struct ModelSpec {
-  std::string architecture;  // "llama", "qwen2", "qwen3", "mistral"
+  std::string architecture;  // "llama", "qwen3moe", ...
   std::string name;
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
-  int64_t ffn_size = 0;
+  int64_t ffn_size = 0;  // of the feed-forward that every token goes through; 0 = experts only
   int num_layers = 0;
   int num_heads = 0;
   int num_kv_heads = 0;
@@ -36,8 +42,9 @@ struct ModelSpec {
   int max_context = 0;     // positions the model was trained for
   int sliding_window = 0;  // tokens a position sees, itself included; 0 = all
   bool qkv_bias = false;
-  bool qk_norm = false;    // RMS norm over each head of Q and K before RoPE
+  QkNorm qk_norm = QkNorm::kNone;
   bool tied_head = false;  // the output projection is the embedding table
+  std::optional<MoeSpec> moe;
   RopeSpec rope;
 };
 

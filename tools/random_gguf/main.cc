@@ -18,12 +18,15 @@ int run(int argc, char** argv) {
   CLI::App app("Writes a GGUF model with random weights: any shape, any type.");
   std::string shape = "tiny", out;
   RandomModel custom;
-  app.add_option("--shape", shape, "tiny, qwen3-0.6b, llama-3.2-1b, or custom (then the sizes below)");
+  app.add_option("--shape", shape,
+                 "tiny, tiny-moe, qwen3-0.6b, llama-3.2-1b, qwen3-30b-a3b, or custom (then the sizes below)");
   app.add_option("--out", out, "File to write")->required();
-  app.add_option("--arch", custom.architecture, "llama, qwen2, qwen3")->capture_default_str();
+  app.add_option("--arch", custom.architecture, "llama, qwen2, qwen3, qwen3moe")->capture_default_str();
   app.add_option("--hidden", custom.hidden)->capture_default_str();
   app.add_option("--ffn", custom.ffn)->capture_default_str();
-  app.add_option("--layers", custom.layers)->capture_default_str();
+  CLI::Option* layers = app.add_option("--layers", custom.layers, "Layers; also of a shape")->capture_default_str();
+  app.add_option("--experts", custom.experts)->capture_default_str();
+  app.add_option("--experts-used", custom.experts_used)->capture_default_str();
   app.add_option("--heads", custom.heads)->capture_default_str();
   app.add_option("--kv-heads", custom.kv_heads)->capture_default_str();
   app.add_option("--head-dim", custom.head_dim)->capture_default_str();
@@ -43,6 +46,7 @@ int run(int argc, char** argv) {
     }
     model = *named;
     model.type = custom.type;
+    if (layers->count() > 0) model.layers = custom.layers;
     model.seed = custom.seed;
   }
   if (vocab->count() > 0 || shape == "custom") {

@@ -92,6 +92,11 @@ void set_metadata(GgufWriter& writer, const RandomModel& m) {
   number("block_count", m.layers);
   number("embedding_length", m.hidden);
   number("feed_forward_length", m.ffn);
+  if (m.experts > 0) {
+    number("expert_count", m.experts);
+    number("expert_used_count", m.experts_used);
+    number("expert_feed_forward_length", m.ffn);
+  }
   number("attention.head_count", m.heads);
   number("attention.head_count_kv", m.kv_heads);
   number("attention.key_length", m.head_dim);
@@ -122,7 +127,7 @@ class Types {
   // that is not whole blocks gets the 32-block type of next higher precision.
   DType matrix(std::string_view role, int layer, int64_t columns, bool is_output) const {
     if (!mix_) return columns % info(plain_).block_elements == 0 ? plain_ : DType::kF16;
-    const bool sensitive = role == "attn_v" || role == "ffn_down";
+    const bool sensitive = role == "attn_v" || role == "ffn_down" || role == "ffn_down_exps";
     const bool more = is_output || (sensitive && takes_more_bits(layer));
     if (columns % 256 != 0) return more ? DType::kQ8_0 : DType::kQ5_0;
     return more ? DType::kQ6_K : DType::kQ4_K;
@@ -139,6 +144,7 @@ struct Wanted {
   std::string name;
   DType dtype;
   int64_t rows, columns;  // rows 0: a vector
+  int64_t stacked = 0;    // so many matrices; 0: one
 };
 
 std::vector<Wanted> tensors_of(const RandomModel& m, const Types& types) {
@@ -154,7 +160,7 @@ std::vector<Wanted> tensors_of(const RandomModel& m, const Types& types) {
       all.push_back({prefix + role + ".weight", types.matrix(role, layer, columns, false), rows, columns});
     };
     vector("attn_norm", m.hidden);
-    if (m.architecture == "qwen3") {
+    if (m.architecture == "qwen3" || m.architecture == "qwen3moe") {
       vector("attn_q_norm", m.head_dim);
       vector("attn_k_norm", m.head_dim);
     }
@@ -163,9 +169,20 @@ std::vector<Wanted> tensors_of(const RandomModel& m, const Types& types) {
     matrix("attn_v", kv, m.hidden);
     matrix("attn_output", m.hidden, q);
     vector("ffn_norm", m.hidden);
-    matrix("ffn_gate", m.ffn, m.hidden);
-    matrix("ffn_up", m.ffn, m.hidden);
-    matrix("ffn_down", m.hidden, m.ffn);
+    if (m.experts == 0) {
+      matrix("ffn_gate", m.ffn, m.hidden);
+      matrix("ffn_up", m.ffn, m.hidden);
+      matrix("ffn_down", m.hidden, m.ffn);
+      continue;
+    }
+    all.push_back({prefix + "ffn_gate_inp.weight", DType::kF32, m.experts, m.hidden});
+    const auto experts = [&](const char* role, int64_t rows, int64_t columns) {
+      matrix(role, rows, columns);
+      all.back().stacked = m.experts;
+    };
+    experts("ffn_gate_exps", m.ffn, m.hidden);
+    experts("ffn_up_exps", m.ffn, m.hidden);
+    experts("ffn_down_exps", m.hidden, m.ffn);
   }
   all.push_back({"output_norm.weight", DType::kF32, 0, m.hidden});
   if (!m.tied) all.push_back({"output.weight", types.matrix("output", 0, m.hidden, true), m.vocab, m.hidden});
@@ -206,8 +223,15 @@ class Pools {
 
 Status check(const RandomModel& m) {
   const auto bad = [](const std::string& what) { return invalid_argument("random model: " + what); };
-  if (m.architecture != "llama" && m.architecture != "qwen2" && m.architecture != "qwen3") {
-    return bad("architecture '" + m.architecture + "'; choose llama, qwen2 or qwen3");
+  constexpr std::string_view kArchitectures[] = {"llama", "qwen2", "qwen3", "qwen3moe"};
+  if (std::find(std::begin(kArchitectures), std::end(kArchitectures), m.architecture) == std::end(kArchitectures)) {
+    return bad("architecture '" + m.architecture + "'; choose llama, qwen2, qwen3 or qwen3moe");
+  }
+  const bool with_experts = m.experts != 0;
+  if (with_experts != (m.architecture == "qwen3moe") || m.experts > 1024 ||
+      (with_experts && (m.experts_used < 1 || m.experts_used > m.experts))) {
+    return bad(std::to_string(m.experts) + " experts, " + std::to_string(m.experts_used) +
+               " used; qwen3moe has up to " + "1024 and uses some of them, others have none");
   }
   const int64_t sizes[] = {m.hidden, m.ffn, m.layers, m.heads, m.kv_heads, m.head_dim, m.context};
   for (const int64_t size : sizes) {
@@ -227,12 +251,27 @@ Status check(const RandomModel& m) {
 
 }  // namespace
 
-std::vector<std::string_view> random_model_shapes() { return {"tiny", "qwen3-0.6b", "llama-3.2-1b"}; }
+std::vector<std::string_view> random_model_shapes() {
+  return {"tiny", "tiny-moe", "qwen3-0.6b", "llama-3.2-1b", "qwen3-30b-a3b"};
+}
 
 Result<RandomModel> random_model_shape(std::string_view name) {
   RandomModel m;
   m.name = "random " + std::string(name);
   if (name == "tiny") return m;
+  if (name == "tiny-moe") {
+    m.architecture = "qwen3moe";
+    m.ffn = 256, m.experts = 8, m.experts_used = 2;
+    return m;
+  }
+  if (name == "qwen3-30b-a3b") {
+    m.architecture = "qwen3moe";
+    m.hidden = 2048, m.ffn = 768, m.layers = 48, m.heads = 32, m.kv_heads = 4, m.head_dim = 128;
+    m.experts = 128, m.experts_used = 8, m.tied = false;
+    m.vocab = 151936, m.merges = 151387, m.context = 40960;
+    m.norm_eps = 1e-6f, m.rope_base = 1e6f, m.pre = "qwen2";
+    return m;
+  }
   if (name == "qwen3-0.6b") {
     m.architecture = "qwen3";
     m.hidden = 1024, m.ffn = 3072, m.layers = 28, m.heads = 16, m.kv_heads = 8, m.head_dim = 128;
@@ -246,7 +285,8 @@ Result<RandomModel> random_model_shape(std::string_view name) {
     m.rope_base = 500000.0f, m.rope_factors = true;
     return m;
   }
-  return invalid_argument("no shape is called '" + std::string(name) + "'; choose tiny, qwen3-0.6b or llama-3.2-1b");
+  return invalid_argument("no shape is called '" + std::string(name) + "'; choose tiny, tiny-moe, qwen3-0.6b, " +
+                          "llama-3.2-1b or qwen3-30b-a3b");
 }
 
 Status write_random_model(const RandomModel& m, const std::string& path,
@@ -261,15 +301,16 @@ Status write_random_model(const RandomModel& m, const std::string& path,
   Pools pools(m.seed);
   int64_t longest = m.head_dim;
   for (const Wanted& t : wanted) {
-    if (t.rows > 0) pools.need(t.dtype, t.rows * t.columns);
+    if (t.rows > 0) pools.need(t.dtype, std::max<int64_t>(1, t.stacked) * t.rows * t.columns);
     longest = std::max(longest, t.columns);
   }
   // Rows of unit-length-ish weights keep activations of one size through the layers.
   pools.fill(1.0f / std::sqrt(static_cast<float>(m.hidden)), progress);
   const std::vector<float> ones(static_cast<size_t>(longest), 1.0f);  // norms and rope factors
   for (const Wanted& t : wanted) {
-    const ConstView view = t.rows > 0 ? ConstView(pools.take(t.dtype), t.dtype, {t.rows, t.columns})
-                                      : ConstView(ones.data(), DType::kF32, {t.columns});
+    ConstView view(ones.data(), DType::kF32, {t.columns});
+    if (t.rows > 0) view = ConstView(pools.take(t.dtype), t.dtype, {t.rows, t.columns});
+    if (t.stacked > 0) view = ConstView(view.data, t.dtype, {t.stacked, t.rows, t.columns});
     FERRUM_RETURN_IF_ERROR(writer.add_tensor(t.name, view));
   }
   if (m.rope_factors) {
