@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -238,7 +239,8 @@ TEST_F(SpeculationKeysTest, DecideWhetherAndHowFarIsGuessed) {
 }
 
 bool is_of_a_missing_part(const KeySpec& key) {
-  return (key.part != Part::kCore && key.part != Part::kProfiler) || key.toml.starts_with("kernels.");
+  const bool here = key.part == Part::kCore || key.part == Part::kProfiler || key.part == Part::kMoe;
+  return !here || key.toml.starts_with("kernels.");
 }
 
 // Each key times its kind of step, and changes nothing about what is computed.
@@ -269,6 +271,31 @@ TEST_F(KeysTest, ProfilesTimeTheStepsTheyAreFor) {
     EXPECT_GT(row->nanoseconds, 0);
   }
   EXPECT_EQ(small()->recorder()->profile(), nullptr);
+}
+
+// Keys of experts, on a model that has some.
+TEST_F(KeysTest, OfExpertsDecideHowTheyAreComputedAndTimed) {
+  const std::string dense = *path_, moe = dense + ".moe";
+  ASSERT_TRUE(write_random_model(random_model_shape("tiny-moe").value(), moe).is_ok());
+  *path_ = moe;
+  const auto threshold = [](Keys keys) { return small(std::move(keys))->options().expert_batch_threshold; };
+  EXPECT_EQ(threshold({}), 4);
+  EXPECT_EQ(threshold({{"FERRUM_MOE_BATCH_THRESHOLD", "9"}}), 9);
+  EXPECT_EQ(threshold({{"FERRUM_MOE_BATCHED", "false"}}), std::numeric_limits<int>::max());
+  EXPECT_EQ(logprobs(*small()), logprobs(*small({{"FERRUM_MOE_BATCHED", "false"}})));
+  EXPECT_TRUE(small({{"FERRUM_MOE_LOAD_TRACE", "true"}})->options().expert_load_trace);
+  const auto engine = small({{"FERRUM_MOE_PROFILE", "true"}});
+  ASSERT_TRUE(submit(*engine, prompt(40)).is_ok());
+  steps_until_idle(*engine);
+  const std::string tables = render(engine->recorder()->profile()->tables());
+  for (const char* phase :
+       {"route", "experts plan", "experts gather", "experts gate+up", "experts silu", "experts down"}) {
+    EXPECT_NE(tables.find(phase), std::string::npos) << tables;
+  }
+  EXPECT_EQ(engine->stats().experts.size(), 2u);
+  std::filesystem::remove(moe);
+  *path_ = dense;
+  EXPECT_FALSE(load({{"FERRUM_MOE_BATCH_THRESHOLD", "9"}}).is_ok());
 }
 
 // A key that nothing here can obey is refused by name; one that says what happens anyway is not.
@@ -317,7 +344,11 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_SPECULATION_NGRAM_MAX",
                                              "FERRUM_DECODE_OP_PROFILE",
                                              "FERRUM_PREFILL_OP_PROFILE",
-                                             "FERRUM_DECODE_LAYER_PROFILE"};
+                                             "FERRUM_DECODE_LAYER_PROFILE",
+                                             "FERRUM_MOE_BATCHED",
+                                             "FERRUM_MOE_BATCH_THRESHOLD",
+                                             "FERRUM_MOE_PROFILE",
+                                             "FERRUM_MOE_LOAD_TRACE"};
   const std::set<std::string_view> elsewhere = {
       "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
       // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers

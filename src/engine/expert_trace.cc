@@ -1,6 +1,7 @@
 #include "engine/expert_trace.h"
 
 #include <set>
+#include <string_view>
 
 #include "engine/memory.h"
 #include "models/spec_reader.h"
@@ -19,8 +20,12 @@ std::string describe_role(const char* name, const ExpertsSpec& spec, WeightRef E
     bytes += bytes_of(matrix.dtype, matrix.elements());
   }
   std::string text = name;
-  for (const std::string_view type : types) text += (type == *types.begin() ? " " : "+") + std::string(type);
-  return text + " " + format_bytes(static_cast<int64_t>(bytes));
+  const char* between = " ";
+  for (const std::string_view type : types) {
+    text.append(between).append(type);
+    between = "+";
+  }
+  return text.append(" ").append(format_bytes(static_cast<int64_t>(bytes)));
 }
 
 }  // namespace

@@ -189,10 +189,10 @@ class CpuExperts final : public Experts {
     const int64_t pieces = experts_[0].down.pieces();
     const int64_t grain = grain_of(pieces, plan().pairs() * hidden_size_ * ffn_);
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t piece = begin; piece < end; ++piece) {
-        const auto bytes = static_cast<size_t>(experts_[0].down.rows_of(piece)) * sizeof(float);
-        for (int64_t t = 0; t < y.dim(0); ++t) std::memset(y.row<float>(t) + piece * kPieceRows, 0, bytes);
-        for (const int32_t id : plan().active_experts()) add_down_piece(id, piece, hidden, y);
+      const int64_t first = begin * kPieceRows, last = std::min(hidden_size_, end * kPieceRows);
+      for (int64_t t = 0; t < y.dim(0); ++t) std::fill(y.row<float>(t) + first, y.row<float>(t) + last, 0.0f);
+      for (const int32_t id : plan().active_experts()) {  // its pieces lie together and are read as a stream
+        for (int64_t piece = begin; piece < end; ++piece) add_down_piece(id, piece, hidden, y);
       }
     });
   }
