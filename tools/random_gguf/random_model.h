@@ -28,7 +28,8 @@ struct RandomModel {
 };
 
 // "qwen3-0.6b", "llama-3.2-1b", "qwen3-30b-a3b", "tiny", "tiny-moe": shapes of published models (config.json of
-// Qwen/Qwen3-0.6B, meta-llama/Llama-3.2-1B and Qwen/Qwen3-30B-A3B) and small ones. kInvalidArgument for others, with the list.
+// Qwen/Qwen3-0.6B, meta-llama/Llama-3.2-1B and Qwen/Qwen3-30B-A3B) and small ones. kInvalidArgument for others, with
+// the list.
 Result<RandomModel> random_model_shape(std::string_view name);
 std::vector<std::string_view> random_model_shapes();
 

@@ -171,7 +171,7 @@ TEST(CpuExperts, AreTheirLinearsForRandomShapesAndRoutings) {
     const int64_t unit = plain == DType::kF32 ? 1 : 32;
     const int count = pick(9), top_k = pick(count),
               used = top_k + static_cast<int>(random() % (static_cast<uint32_t>(count - top_k) + 1));
-    const int64_t hidden = unit * pick(70), ffn = unit * pick(50);
+    const int64_t hidden = unit == 1 ? pick(70) : unit * pick(10), ffn = unit == 1 ? pick(50) : unit * pick(6);
     const int64_t tokens = trial % 5 == 0 ? trial / 5 : pick(60);
     RandomExperts experts(random, count, hidden, ffn, {plain, plain, plain});
     Matrix x = Matrix::random(random, tokens, hidden, 0, 0.05f);
