@@ -59,6 +59,8 @@ function(ferrum_test name)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE FERRUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  # Most of a build's time goes to compiling tests; their own code need not be fast.
+  target_compile_options(${name} PRIVATE -O1)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 1800)
 endfunction()
