@@ -28,7 +28,7 @@ struct Gguf::Loaded {
     FERRUM_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
     auto owner = std::make_shared<MappedFile>(std::move(file));
     const auto bytes = owner->bytes();
-    return parse(GgufSource{path, bytes, std::move(owner)});
+    return parse(GgufSource{path, bytes, std::move(owner), true});
   }
 };
 
@@ -133,7 +133,7 @@ Result<std::shared_ptr<const Gguf>> Gguf::assemble(std::vector<Loaded> parts) {
         return corrupt(at + ": tensor " + quoted(info.name) + " is in an earlier part too");
       }
       gguf->tensors_.push_back({std::move(info.name), make_view(info, data + info.offset), static_cast<int>(i),
-                                info.offset, static_cast<size_t>(info.bytes)});
+                                info.offset, static_cast<size_t>(info.bytes), parts[i].source.mapped});
     }
   }
   if (first.tensors >= 0 && first.tensors != static_cast<int64_t>(gguf->tensors_.size())) {

@@ -38,6 +38,7 @@ struct GgufTensor {
   int part = 0;         // index of the split file it is in
   uint64_t offset = 0;  // in that file's tensor data
   size_t bytes = 0;
+  bool mapped = false;  // the view is of a read-only mapping of a file
 };
 
 // The bytes of one file. `owner` keeps them alive (a mapping, a vector); with none, the caller does.
@@ -45,6 +46,7 @@ struct GgufSource {
   std::string name;                  // for messages
   std::span<const std::byte> bytes;  // at least 8-byte aligned
   std::shared_ptr<const void> owner;
+  bool mapped = false;  // a read-only mapping of a file
 
   static GgufSource from_vector(std::string name, std::vector<std::byte> bytes);
 };

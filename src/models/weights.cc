@@ -162,6 +162,7 @@ class Binder {
     WeightRef part;
     part.name = stem + ".weight";
     FERRUM_ASSIGN_OR_RETURN(part.matrix, matrix(part.name, out, in));
+    part.mapped = file_.find_tensor(part.name)->mapped;
     if (has(stem + ".bias")) {
       FERRUM_ASSIGN_OR_RETURN(part.bias, vector(stem + ".bias", out));
     }

@@ -16,6 +16,8 @@ struct WeightRef {
   std::string name;  // of the tensor, for messages
   ConstView matrix;  // [out, in] of any dtype
   ConstView bias;    // f32 [out]; rank 0 = none
+  // The matrix lies in a read-only mapping of a file: a backend that copies it may give its pages back to the system.
+  bool mapped = false;
 };
 
 // Projections that read the same input, computed as one: their outputs stand side by side in y.
