@@ -108,6 +108,18 @@ TEST_F(KeysTest, ParityGateLooksAtEachKernelUnlessSwitchedOff) {
   EXPECT_TRUE(small({{"FERRUM_PARITY_GATE", "false"}})->kernel_choices().empty());
 }
 
+TEST_F(KeysTest, WeightsInPlaceAreAddedInAnotherOrder) {
+  const auto packed = logprobs(*small());
+  EXPECT_EQ(packed, logprobs(*small({{"FERRUM_MMAP_ONLY", "false"}})));
+  const auto in_place = logprobs(*small({{"FERRUM_MMAP_ONLY", "true"}}));
+  EXPECT_NE(packed, in_place);
+  ASSERT_EQ(packed.size(), in_place.size());
+  // Another rounding may take an activation to the next of its 127 steps, here and there.
+  for (size_t i = 0; i < packed.size(); ++i) EXPECT_NEAR(packed[i], in_place[i], 0.1) << i;
+  EXPECT_EQ(load({{"FERRUM_MMAP_ONLY", "true"}, {"FERRUM_BACKEND", "reference"}}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST_F(KeysTest, ContextAndCapacityBoundAPrompt) {
   for (const char* key : {"FERRUM_MAX_MODEL_LEN", "FERRUM_KV_CAPACITY"}) {
     const auto engine = small({{key, "64"}});
@@ -323,6 +335,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
   const std::set<std::string_view> tested = {"FERRUM_BACKEND",
                                              "FERRUM_CPU_ISA",
                                              "FERRUM_THREADS",
+                                             "FERRUM_MMAP_ONLY",
                                              "FERRUM_DTYPE",
                                              "FERRUM_PARITY_GATE",
                                              "FERRUM_MAX_MODEL_LEN",

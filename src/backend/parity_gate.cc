@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "backend/cpu/panels.h"
 #include "backend/kv_layout.h"
 #include "backend/reference/reference_backend.h"
 #include "ops/kv_dtype.h"
@@ -15,8 +16,8 @@
 namespace ferrum {
 namespace {
 
-constexpr int64_t kRows = 24;       // of a weight matrix
-constexpr int64_t kTokens = 5;      // through a Linear: more than one tile of tokens, and a rest
+constexpr int64_t kRows = 40;       // of a weight matrix: two panels and a half
+constexpr int64_t kTokens = 29;     // through a Linear: with 8 and 1, tiles of every size that a level has (6, 4, 2, 1)
 constexpr int64_t kPositions = 37;  // that attention reads: several KV blocks and a rest
 constexpr int kGroup = 32;          // activations that share a scale
 
@@ -86,6 +87,8 @@ struct ExactActivations {
     block.d[at / 32] = kScale;
     block.sum32[at / 32] += static_cast<float>(q) * kScale;  // exact: sums of multiples of 1/64
     block.sum16[at / 16] += static_cast<float>(q) * kScale;
+    block.start32[at / 32] -= 128 * q;
+    block.start16[at / 16] -= 128 * q;
   }
 
   int64_t n, blocks_per_row;
@@ -95,7 +98,9 @@ struct ExactActivations {
 
 class DotCheck {
  public:
-  DotCheck(WeightRef weight, ReferenceBackend& reference) : weight_(std::move(weight)), x_(weight_.matrix.dim(1)) {
+  // On panels if `packed`, else on the stored rows.
+  DotCheck(WeightRef weight, bool packed, ReferenceBackend& reference)
+      : weight_(std::move(weight)), x_(weight_.matrix.dim(1)) {
     ConstView& m = weight_.matrix;
     rows_ = std::min(kRows, m.dim(0));
     m.shape[0] = rows_;
@@ -105,13 +110,18 @@ class DotCheck {
     FERRUM_CHECK(linear.is_ok(), linear.status().message());
     (*linear)->forward(reference.ops(), matrix_view(x_.floats, kTokens), matrix_view(wanted_, kTokens));
     set_bounds();
+    if (!packed) return;
+    ThreadPool alone(1);
+    auto panels = pack_panels(m, false, alone);
+    FERRUM_CHECK(panels.is_ok(), panels.status().message());
+    panels_ = std::move(*panels);
   }
 
   Finding operator()(Kernels::Dot dot) const {
     const bool quantized = info(weight_.matrix.dtype).quantized;
     std::vector<float> got(wanted_.size(), -1.0f);
     DotTask task;
-    task.weights = static_cast<const std::byte*>(weight_.matrix.data);
+    task.weights = static_cast<const std::byte*>(panels_.bytes() > 0 ? panels_.data() : weight_.matrix.data);
     task.row_bytes = bytes_of(weight_.matrix.dtype, x_.n);
     task.rows = rows_;
     task.columns = x_.n;
@@ -119,7 +129,7 @@ class DotCheck {
     task.x_stride = quantized ? x_.blocks_per_row : x_.n;
     task.y = got.data();
     task.y_stride = rows_;
-    for (const int64_t tokens : {kTokens, int64_t{1}}) {
+    for (const int64_t tokens : {kTokens, int64_t{8}, int64_t{1}}) {
       task.tokens = tokens;
       dot(task);
       if (auto wrong = compare(got, wanted_, [this](size_t i) { return bounds_[i]; })) return wrong;
@@ -151,6 +161,7 @@ class DotCheck {
 
   WeightRef weight_;
   ExactActivations x_;
+  Buffer panels_;
   int64_t rows_ = 0;
   std::vector<float> wanted_, bounds_;
 };
@@ -170,7 +181,9 @@ Finding check_quantize(const Kernels& kernels, int64_t columns) {
     const float halves = block.sum16[g % 8 * 2] + block.sum16[g % 8 * 2 + 1];
     const float near = 1e-5f * (1 + std::abs(sum));
     if (std::memcmp(block.q + g % 8 * kGroup, wanted[g].qs, kGroup) != 0 || block.d[g % 8] != wanted[g].d ||
-        !(std::abs(block.sum32[g % 8] - sum) <= near) || !(std::abs(halves - sum) <= near)) {
+        !(std::abs(block.sum32[g % 8] - sum) <= near) || !(std::abs(halves - sum) <= near) ||
+        block.start32[g % 8] != -128 * wanted[g].sum ||
+        block.start16[g % 8 * 2] + block.start16[g % 8 * 2 + 1] != block.start32[g % 8]) {
       return "group " + std::to_string(g) + " of 32 activations differs from the reference";
     }
   }
@@ -404,7 +417,8 @@ class Gate {
 
 }  // namespace
 
-Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const ParitySample& sample) {
+Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const ParitySample& sample,
+                                  WeightLayout layout) {
   FERRUM_CHECK(!levels.empty(), "a parity gate without kernels");
   ReferenceBackend reference;
   Gate gate(levels);
@@ -413,10 +427,11 @@ Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const Par
     const auto dtype = static_cast<size_t>(weight.matrix.dtype);
     if (levels.front().table.dot[dtype] == nullptr) continue;  // goes through F32's
     quantized = quantized || info(weight.matrix.dtype).quantized;
-    const DotCheck check(weight, reference);
-    FERRUM_RETURN_IF_ERROR(gate.take(
-        "dot " + std::string(to_string(weight.matrix.dtype)), [&](auto& table) -> auto& { return table.dot[dtype]; },
-        [&](const Kernels& table) { return check(table.dot[dtype]); }));
+    const bool packed = layout == WeightLayout::kPanels && has_panels(weight.matrix.dtype);
+    const DotCheck check(weight, packed, reference);
+    const auto slot = [&](auto& table) -> auto& { return packed ? table.panel_dot[dtype] : table.dot[dtype]; };
+    FERRUM_RETURN_IF_ERROR(gate.take("dot " + std::string(to_string(weight.matrix.dtype)), slot,
+                                     [&](const Kernels& table) { return check(slot(table)); }));
   }
   const int64_t hidden = sample.norm.dim(0);
   if (quantized) {

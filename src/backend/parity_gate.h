@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/weight_layout.h"
 #include "ops/backend.h"
 
 namespace ferrum {
@@ -38,7 +39,9 @@ struct GatedKernels {
   std::vector<KernelChoice> choices;
 };
 
-// levels: best first, at least one. kInternal names the kernel that fails at every level.
-Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const ParitySample& sample);
+// levels: best first, at least one. Quantised weights are multiplied in the layout they will have. kInternal names the
+// kernel that fails at every level.
+Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const ParitySample& sample,
+                                  WeightLayout layout = WeightLayout::kPanels);
 
 }  // namespace ferrum

@@ -59,8 +59,9 @@ TEST(ParityGate, PassesEveryKernelOfEveryInstructionSet) {
       data.sample.kv_dtype = kv;
       data.sample.rope_layout = layout;
       data.sample.block_size = kv == DType::kF32 ? 1 : 16;
+      const WeightLayout weights = layout == RopeLayout::kHalfSplit ? WeightLayout::kStored : WeightLayout::kPanels;
       for (const KernelLevel& level : machine_levels()) {
-        const auto gated = gate_kernels({&level, 1}, data.sample);
+        const auto gated = gate_kernels({&level, 1}, data.sample, weights);
         ASSERT_TRUE(gated.is_ok()) << gated.status().message();
         for (const KernelChoice& choice : gated->choices) {
           EXPECT_EQ(choice.level, level.name) << choice.kernel;
@@ -74,6 +75,20 @@ TEST(ParityGate, PassesEveryKernelOfEveryInstructionSet) {
 
 // Kernels with one fault each. They call the right kernel and spoil its result as little as a real fault would.
 const Kernels& right() { return cpu_kernels(CpuIsa::kBaseline); }
+
+// With one bit of one weight of the second row flipped; kField is where the type's quants begin in a block.
+template <DType kType, size_t kField, int kBit>
+void panel_dot_with_one_wrong_weight(const DotTask& task) {
+  const int64_t rows = (task.rows + kPanelRows - 1) / kPanelRows * kPanelRows;
+  std::vector<std::byte> panels(task.weights, task.weights + static_cast<size_t>(rows) * task.row_bytes);
+  panels[kPanelRows * kField + 4] ^= std::byte{1 << kBit};
+  DotTask wrong = task;
+  wrong.weights = panels.data();
+  right().panel_dot[static_cast<size_t>(kType)](wrong);
+}
+constexpr auto kWrongQ4_K = panel_dot_with_one_wrong_weight<DType::kQ4_K, offsetof(BlockQ4_K, qs), 3>;
+constexpr auto kWrongQ6_K = panel_dot_with_one_wrong_weight<DType::kQ6_K, offsetof(BlockQ6_K, ql), 3>;
+constexpr auto kWrongQ8_0 = panel_dot_with_one_wrong_weight<DType::kQ8_0, offsetof(BlockQ8_0, qs), 6>;
 
 template <DType kType>
 void dot_with_one_wrong_weight(const DotTask& task) {
@@ -131,14 +146,18 @@ void merge_with_a_fault(const AttentionTask& token, const AttentionTask& part, f
 struct Fault {
   const char* kernel;
   void (*break_it)(Kernels&);
+  WeightLayout layout = WeightLayout::kPanels;
 };
 const Fault kFaults[] = {
-    {"dot Q4_K",
-     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ4_K)] = dot_with_one_wrong_weight<DType::kQ4_K>; }},
-    {"dot Q6_K",
-     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ6_K)] = dot_with_one_wrong_weight<DType::kQ6_K>; }},
-    {"dot Q8_0",
-     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>; }},
+    {"dot Q4_K", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ4_K)] = kWrongQ4_K; }},
+    {"dot Q4_K", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ4_K)] = dot_with_one_wrong_weight<DType::kQ4_K>; },
+     WeightLayout::kStored},
+    {"dot Q6_K", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ6_K)] = kWrongQ6_K; }},
+    {"dot Q6_K", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ6_K)] = dot_with_one_wrong_weight<DType::kQ6_K>; },
+     WeightLayout::kStored},
+    {"dot Q8_0", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ8_0)] = kWrongQ8_0; }},
+    {"dot Q8_0", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>; },
+     WeightLayout::kStored},
     {"dot BF16",
      [](Kernels& k) { k.dot[static_cast<size_t>(DType::kBF16)] = dot_with_one_wrong_weight<DType::kBF16>; }},
     {"quantize", [](Kernels& k) { k.quantize = quantize_down; }},
@@ -158,7 +177,7 @@ TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
     KernelLevel broken{"broken", right()};
     fault.break_it(broken.table);
     const std::vector<KernelLevel> levels = {broken, {"baseline", right()}};
-    const auto gated = gate_kernels(levels, data.sample);
+    const auto gated = gate_kernels(levels, data.sample, fault.layout);
     ASSERT_TRUE(gated.is_ok()) << gated.status().message();
     for (const KernelChoice& choice : gated->choices) {
       const bool wrong = choice.kernel == fault.kernel;
@@ -170,11 +189,12 @@ TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
     }
     // The whole table is right again.
     EXPECT_EQ(std::memcmp(gated->table.dot, right().dot, sizeof right().dot), 0) << fault.kernel;
+    EXPECT_EQ(std::memcmp(gated->table.panel_dot, right().panel_dot, sizeof right().panel_dot), 0) << fault.kernel;
     EXPECT_EQ(gated->table.attention.attend, right().attention.attend);
     EXPECT_EQ(gated->table.attention.merge, right().attention.merge);
     EXPECT_EQ(gated->table.rms_norm, right().rms_norm);
 
-    const auto refused = gate_kernels({&broken, 1}, data.sample);
+    const auto refused = gate_kernels({&broken, 1}, data.sample, fault.layout);
     EXPECT_EQ(refused.status().code(), StatusCode::kInternal);
     EXPECT_NE(refused.status().message().find(fault.kernel), std::string::npos) << refused.status().message();
   }
@@ -184,7 +204,7 @@ TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
 TEST(ParityGate, ABackendUsesWhatPassed) {
   SampleData data;
   KernelLevel broken{"broken", right()};
-  broken.table.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>;
+  broken.table.panel_dot[static_cast<size_t>(DType::kQ8_0)] = kWrongQ8_0;
   const std::vector<KernelLevel> levels = {broken, {"baseline", right()}};
   BackendConfig config;
   config.threads = 1;

@@ -6,6 +6,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
+#include "backend/cpu/panels.h"
 #include "backend/reference/reference_backend.h"
 #include "base/cores.h"
 
@@ -47,14 +48,16 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
   }
   FERRUM_ASSIGN_OR_RETURN(const CpuIsa isa, choose_isa(config.isa));
   const int threads = config.threads > 0 ? config.threads : process_cores();
-  if (!config.parity) return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits));
+  if (!config.parity)
+    return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits, config.layout));
 
   std::vector<KernelLevel> levels(config.kernel_levels.begin(), config.kernel_levels.end());
   for (int level = static_cast<int>(isa); config.kernel_levels.empty() && level >= 0; --level) {
     levels.push_back({std::string(to_string(static_cast<CpuIsa>(level))), cpu_kernels(static_cast<CpuIsa>(level))});
   }
-  FERRUM_ASSIGN_OR_RETURN(GatedKernels kernels, gate_kernels(levels, *config.parity));
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, std::move(kernels), threads, config.limits));
+  FERRUM_ASSIGN_OR_RETURN(GatedKernels kernels, gate_kernels(levels, *config.parity, config.layout));
+  return std::unique_ptr<Backend>(
+      std::make_unique<CpuBackend>(isa, std::move(kernels), threads, config.limits, config.layout));
 }
 
 struct Entry {
@@ -105,6 +108,11 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
     largest.plan = std::max(largest.plan, one.plan);
   }
   return most.activations + most.rows + largest.gathered + largest.hidden + largest.blocks + largest.plan;
+}
+
+int64_t copied_bytes(const BackendConfig& config, const ConstView& weight) {
+  if (config.name != "cpu" || config.layout != WeightLayout::kPanels || !has_panels(weight.dtype)) return 0;
+  return static_cast<int64_t>(panel_bytes(weight.dtype, weight.dim(0), weight.dim(1)));
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config) {

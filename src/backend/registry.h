@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/cpu/weight_layout.h"
 #include "backend/parity_gate.h"
 #include "ops/backend.h"
 
@@ -17,6 +18,7 @@ struct BackendConfig {
   std::string isa = "auto";  // of backend "cpu": "auto" = the best this machine has, or one of isa_choices()
   int threads = 0;           // of backend "cpu": 1..1024; 0 = one per core that this process may run on
   BackendLimits limits;
+  WeightLayout layout = WeightLayout::kPanels;  // of backend "cpu"
   // Of backend "cpu". With a sample of the model, each kernel is compared with the reference backend before it is used,
   // and one that fails gives way to the next lower instruction set's.
   std::optional<ParitySample> parity = {};
@@ -36,6 +38,9 @@ bool isa_available(std::string_view isa);
 // of each of these.
 int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights,
                       std::span<const ExpertsSpec* const> experts = {});
+
+// Bytes that such a backend copies of this weight when it makes a Linear of it; 0 if it is used where it is.
+int64_t copied_bytes(const BackendConfig& config, const ConstView& weight);
 
 // kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
 // kUnsupported: this machine lacks the forced isa. kInternal: a kernel fails the parity gate at every

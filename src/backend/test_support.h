@@ -153,18 +153,24 @@ inline std::vector<std::string> available_isas() {
   return names;
 }
 
-inline std::unique_ptr<Backend> make_cpu(const std::string& isa, int threads = 2, int max_tokens = 64) {
-  return make_backend({.name = "cpu", .isa = isa, .threads = threads, .limits = {.max_tokens = max_tokens}}).value();
+inline std::unique_ptr<Backend> make_cpu(const std::string& isa, int threads = 2, int max_tokens = 64,
+                                         WeightLayout layout = WeightLayout::kPanels) {
+  return make_backend(
+             {.name = "cpu", .isa = isa, .threads = threads, .limits = {.max_tokens = max_tokens}, .layout = layout})
+      .value();
 }
+
+inline constexpr WeightLayout kLayouts[] = {WeightLayout::kPanels, WeightLayout::kStored};
+inline const char* name_of(WeightLayout layout) { return layout == WeightLayout::kPanels ? "panels" : "stored"; }
 
 // Backend "cpu" on every instruction set this machine has, with its name.
 struct Level {
   std::string isa;
   std::unique_ptr<Backend> backend;
 };
-inline std::vector<Level> every_level(int threads = 2) {
+inline std::vector<Level> every_level(int threads = 2, WeightLayout layout = WeightLayout::kPanels) {
   std::vector<Level> all;
-  for (const std::string& isa : available_isas()) all.push_back({isa, make_cpu(isa, threads)});
+  for (const std::string& isa : available_isas()) all.push_back({isa, make_cpu(isa, threads, 64, layout)});
   return all;
 }
 
@@ -206,10 +212,12 @@ inline std::vector<float> offsets_of(const Stored& m, int64_t row) {
 // 1. Activations become d * q in groups of 32, d = max|x| / 127. Rounding to an integer moves x by at most d / 2; that
 //    the factor 127 / max and the product x * factor are rounded moves x / d, which is at most 127, by 3 u more. Hence
 //    |x - d q| <= d (1/2 + 127 * 4u), and the output moves by the sum of |w| times that.
-// 2. Float roundings of the terms (D q_w) (d q_x) and m (d q_x), where w = D q_w - m: 3 in forming a term (scale times
-//    integer scale, times d, times the integer dot product), 3 in adding chunks to the running sum, 1 for the offset,
-//    n / 256 + 1 running additions of two kinds, 4 in adding the lanes, 1 for the bias; the reference's unpacking of w
-//    adds 3. The integer dot product is exact. Each term is off by at most gamma of that number.
+// 2. Float roundings of the terms (D q_w) (d q_x) and m (d q_x), where w = D q_w - m. On panels: 3 in forming a term
+//    (scale times integer scale, times the integer dot product, with the other half of a group), one in each running
+//    fused multiply-add, of which there are n / 32 and, with an offset, one or two more per group of 32; 1 for the
+//    bias. On stored rows: 3 in forming a term, 3 in adding chunks to the running sum, 1 for the offset, n / 256 + 1
+//    running additions of two kinds, 4 in adding the lanes, 1 for the bias. The reference's unpacking of w adds 3. The
+//    integer dot product is exact. Each term is off by at most gamma of that number; panels have the more of them.
 // Plain float weights have the second cause only: n / 64 additions in a running sum, 1 multiplication, 6 to add the
 // sums and lanes, 1 bias.
 // To both the reference's own rounding of the result is added, u |y|.
@@ -217,8 +225,10 @@ inline double linear_tolerance(const Stored& w, int64_t row, const float* x, flo
   const std::vector<float> values = w.values(row), offsets = offsets_of(w, row);
   const bool quantized = info(w.dtype).quantized;
   const auto n = static_cast<size_t>(w.cols);
-  const double roundings = quantized ? 3 + 3 + 1 + 2 * (static_cast<double>(n) / 256 + 1) + 4 + 1 + 3
-                                     : static_cast<double>(n) / 64 + 1 + 1 + 6 + 1;
+  const double running = offsets.empty() ? 1 : w.dtype == DType::kQ2_K ? 3 : 2;  // additions per group of 32
+  const double of_panels = 3 + running * static_cast<double>(n) / 32 + 1 + 3;
+  const double of_stored = 3 + 3 + 1 + 2 * (static_cast<double>(n) / 256 + 1) + 4 + 1 + 3;
+  const double roundings = quantized ? std::max(of_panels, of_stored) : static_cast<double>(n) / 64 + 1 + 1 + 6 + 1;
   double moved = 0, magnitude = std::abs(bias);
   for (size_t i = 0; i < n; ++i) {
     double d = 0;

@@ -95,6 +95,10 @@ std::vector<KeySpec> compute_keys() {
       Row("FERRUM_THREADS", "--threads", "cpu.threads", "Compute threads; 0 = the cores this process may use")
           .integer(0, 1024, "0")
           .affects({kPerformance}),
+      Row("FERRUM_MMAP_ONLY", "--mmap-only", "cpu.mmap_only",
+          "Compute on the weights as the file has them; false: quantised ones are copied, rearranged for speed")
+          .boolean("false")
+          .affects({kCorrectness, kPerformance, kMemory}),
       Row("FERRUM_DTYPE", "--dtype", "engine.dtype", "Type of activations; default: what the backend computes in")
           .choice({"fp16", "bf16", "fp32"}, "")
           .spelling("f16", "fp16")

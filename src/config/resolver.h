@@ -36,6 +36,7 @@ struct RunConfig {
   std::string cpu_isa;             // one of cpu_isa_levels(); "" where the cpu does not compute
   int64_t threads = 0;             // 0 where the host is unknown
   std::string dtype;               // of activations: "fp32"
+  bool mmap_only = false;          // of backend cpu: weights stay as the file has them
   bool parity_gate = true;         // kernels are compared with the reference before they are used
   bool decode_op_profile = false;  // what is timed inside forward passes
   bool prefill_op_profile = false;

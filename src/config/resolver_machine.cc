@@ -32,6 +32,7 @@ class MachineResolver {
       decide_backend();
       FERRUM_RETURN_IF_ERROR(decide_isa());
       FERRUM_RETURN_IF_ERROR(decide_threads());
+      FERRUM_RETURN_IF_ERROR(decide_mmap_only());
       decide_parity_gate();
       FERRUM_RETURN_IF_ERROR(decide_experts());
     }
@@ -156,6 +157,19 @@ class MachineResolver {
     if (by.value == 0) by = {std::min(std::max<int64_t>(in_.host->cores, 1), most), Source::kHardwareCapability, {}};
     config_.threads = by.value;
     record_.value("threads", std::to_string(by.value), by, {Effect::kPerformance});
+    return Status::ok();
+  }
+
+  Status decide_mmap_only() {
+    const Flag only = record_.flag("FERRUM_MMAP_ONLY", false, Source::kDefault);
+    if (only.value && config_.backend != "cpu") {
+      return record_.refuse("FERRUM_MMAP_ONLY", "only the cpu backend has a choice", {"FERRUM_BACKEND"});
+    }
+    config_.mmap_only = only.value;
+    if (config_.backend != "cpu") return Status::ok();
+    record_.select("weight_layout", only.value ? 1 : 0, only,
+                   {{"panels", "only the file's own blocks were asked for"}, {"mapped file", "slower"}},
+                   {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
     return Status::ok();
   }
 

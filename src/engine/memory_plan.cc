@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "base/cores.h"
 #include "engine/memory.h"
+#include "engine/model_backend.h"
 #include "models/registry.h"
 #include "models/spec_reader.h"
 #include "models/weights.h"
@@ -101,7 +102,7 @@ class Planner {
     plan_.model_context = spec_.max_context;
     plan_.resident_before = demand_.process.anonymous + demand_.process.file;
     add_process();
-    add_weights();
+    add_weights(weights);
     add_text();
     add_compute(weights);
     FERRUM_RETURN_IF_ERROR(add_kv());
@@ -125,7 +126,39 @@ class Planner {
         "heap before loading, engine structures, " + std::to_string(o_.threads) + " threads");
   }
 
-  void add_weights() {
+  // The matrices that Linears and Experts are made of.
+  static std::vector<ConstView> matrices_of(const DecoderWeights& weights) {
+    std::vector<ConstView> matrices;
+    const auto take = [&matrices](const LinearSpec& linear) {
+      for (const WeightRef& part : linear.parts) matrices.push_back(part.matrix);
+    };
+    for (const LayerWeights& layer : weights.layers) {
+      take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down), take(layer.router);
+      for (const ExpertWeights& e : layer.experts.experts) {
+        matrices.insert(matrices.end(), {e.gate.matrix, e.up.matrix, e.down.matrix});
+      }
+    }
+    take(weights.head);
+    return matrices;
+  }
+
+  // Tensors that the backend copies leave the file's pages, except for the table of embeddings, whose rows are read on.
+  void add_host_weights(const DecoderWeights& weights, int64_t bytes) {
+    int64_t copies = 0, left = 0;
+    for (const ConstView& matrix : matrices_of(weights)) {
+      const int64_t copy = copied_bytes(backend_config(o_), matrix);
+      copies += page_rounded(copy);
+      if (copy > 0 && matrix.data != weights.embedding.data) {
+        left += static_cast<int64_t>(bytes_of(matrix.dtype, matrix.dim(0) * matrix.dim(1)));
+      }
+    }
+    add("weights", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes()) - left),
+        "the mapped file: " + format_bytes(bytes - left) + " of tensors in place, the rest metadata");
+    add("packed weights", MemoryKind::kAnonymous, copies,
+        copies > 0 ? "copies arranged for the vector units" : "none: all are used in place");
+  }
+
+  void add_weights(const DecoderWeights& weights) {
     std::map<DType, MemoryPart> by_type;
     int64_t bytes = 0;
     for (const GgufTensor& tensor : file_.tensors()) {
@@ -143,8 +176,7 @@ class Planner {
       add("model file", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes())),
           "mapped while it is copied");
     } else {
-      add("weights", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes())),
-          "the mapped file: " + format_bytes(bytes) + " of tensors in place, the rest metadata");
+      add_host_weights(weights, bytes);
     }
     add("LoRA adapters", compute_kind(), 0, "none loaded");
   }
@@ -160,22 +192,12 @@ class Planner {
     add("workspace", compute_kind(), workspace_bytes(spec_, o_.max_batched_tokens, logits),
         "activations of a step: " + std::to_string(o_.max_batched_tokens) + " tokens, " + std::to_string(logits) +
             " rows of logits");
-    std::vector<ConstView> matrices;
-    const auto take = [&matrices](const LinearSpec& linear) {
-      for (const WeightRef& part : linear.parts) matrices.push_back(part.matrix);
-    };
+    const std::vector<ConstView> matrices = matrices_of(weights);
     std::vector<const ExpertsSpec*> experts;
     for (const LayerWeights& layer : weights.layers) {
-      take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down), take(layer.router);
-      if (layer.experts.experts.empty()) continue;
-      experts.push_back(&layer.experts);
-      for (const ExpertWeights& e : layer.experts.experts) {
-        matrices.insert(matrices.end(), {e.gate.matrix, e.up.matrix, e.down.matrix});
-      }
+      if (!layer.experts.experts.empty()) experts.push_back(&layer.experts);
     }
-    take(weights.head);
-    const BackendConfig config{o_.backend, o_.isa, o_.threads, {o_.max_batched_tokens}};
-    add("backend scratch", compute_kind(), scratch_bytes(config, matrices, experts),
+    add("backend scratch", compute_kind(), scratch_bytes(backend_config(o_), matrices, experts),
         "quantised activations, row buffers");
     const int64_t row = spec_.vocab_size * static_cast<int64_t>(sizeof(float));
     const auto per_token = static_cast<int64_t>(2 * sizeof(Candidate) + sizeof(ScoredToken));

@@ -68,7 +68,7 @@ TEST_F(MemoryPlanTest, SaysWhatTheAllocationsWillBe) {
   EXPECT_EQ(part(p, "workspace"), static_cast<int64_t>(workspace->buffer.bytes()));
   EXPECT_EQ(part(p, "KV cache"), p.options.kv_blocks * Runner::kv_block_bytes(*spec, 16, DType::kF16));
   EXPECT_EQ(p.options.kv_blocks, 4 * spec->max_context / 16);
-  EXPECT_GE(part(p, "weights"), static_cast<int64_t>(file_->file_bytes()));
+  EXPECT_GE(part(p, "weights") + part(p, "packed weights"), static_cast<int64_t>(file_->file_bytes()));
   int64_t by_type = 0, tensors = 0;
   for (const MemoryPart& type : p.weights) by_type += type.bytes;
   for (const GgufTensor& t : file_->tensors()) tensors += static_cast<int64_t>(t.bytes);
@@ -90,6 +90,21 @@ TEST_F(MemoryPlanTest, CountsWhatExpertsTake) {
   // 64 tokens with 3 experts each: the gathered rows of 32 floats, hidden layers of 16, and the plan.
   constexpr int64_t kPairs = 64 * 3;
   EXPECT_EQ(part(p, "backend scratch"), kPairs * (32 + 16) * 4 + kPairs * 4 * 4 + (3 * 8 + 1) * 4);
+}
+
+TEST_F(MemoryPlanTest, CountsWeightsInTheFileOrAsCopiesButForTheEmbedding) {
+  const MemoryPlan packed = plan(demand());
+  MemoryDemand d = demand();
+  d.options.mmap_only = true;
+  const MemoryPlan in_place = plan(d);
+  EXPECT_EQ(part(in_place, "packed weights"), 0);
+  EXPECT_GE(part(in_place, "weights"), static_cast<int64_t>(file_->file_bytes()));
+  const auto left = part(in_place, "weights") - part(packed, "weights");
+  EXPECT_GT(left, 0);
+  // Copies are as large as what they replace, but for pages begun and, where it is the head too, the embedding.
+  const auto embedding = static_cast<int64_t>(file_->find_tensor("token_embd.weight")->bytes);
+  EXPECT_GE(part(packed, "packed weights"), left);
+  EXPECT_LE(part(packed, "packed weights"), left + embedding + 64 * 4096);
 }
 
 TEST_F(MemoryPlanTest, GrowsWithWhatItIsAskedFor) {

@@ -36,9 +36,15 @@ ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const Engine
   return sample;
 }
 
-Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
+BackendConfig backend_config(const EngineOptions& options) {
   BackendConfig config{
       options.backend, options.isa, options.threads, {options.max_batched_tokens, options.expert_batch_threshold}};
+  config.layout = options.mmap_only ? WeightLayout::kStored : WeightLayout::kPanels;
+  return config;
+}
+
+Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options) {
+  BackendConfig config = backend_config(options);
   // Other KV types are refused when the cache is made; there is nothing to compare with them.
   const bool gate = options.parity_gate && is_kv_dtype(options.kv_dtype);
   if (gate) {

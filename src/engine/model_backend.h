@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "backend/parity_gate.h"
+#include "backend/registry.h"
 #include "engine/engine.h"
 #include "io/gguf.h"
 #include "ops/backend.h"
@@ -14,7 +14,10 @@ namespace ferrum {
 // file, which must be one that bind_weights accepts.
 ParitySample parity_sample(const Gguf& file, const ModelSpec& spec, const EngineOptions& options);
 
-// Backend, instruction set, threads, step size and gate from the options. The errors of the file's specification and of
+// Backend, instruction set, threads, step size and layout of weights from the options.
+BackendConfig backend_config(const EngineOptions& options);
+
+// The same with the gate. The errors of the file's specification and of
 // make_backend.
 Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options);
 

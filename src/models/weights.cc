@@ -110,6 +110,7 @@ class Binder {
       for (int64_t e = 0; e < count; ++e) {
         WeightRef part{prefix + role + "." + std::to_string(e) + ".weight", {}, {}};
         FERRUM_ASSIGN_OR_RETURN(part.matrix, matrix(part.name, rows, cols));
+        part.mapped = file_.find_tensor(part.name)->mapped;
         take(static_cast<size_t>(e), std::move(part));
       }
       return Status::ok();
@@ -122,8 +123,9 @@ class Binder {
     const size_t bytes = bytes_of(stack.dtype, rows * cols);
     for (int64_t e = 0; e < count; ++e) {
       const auto* data = static_cast<const std::byte*>(stack.data) + static_cast<size_t>(e) * bytes;
-      take(static_cast<size_t>(e),
-           WeightRef{stacked + "[" + std::to_string(e) + "]", ConstView(data, stack.dtype, {rows, cols}), {}});
+      WeightRef part{stacked + "[" + std::to_string(e) + "]", ConstView(data, stack.dtype, {rows, cols}), {}};
+      part.mapped = file_.find_tensor(stacked)->mapped;
+      take(static_cast<size_t>(e), std::move(part));
     }
     return Status::ok();
   }

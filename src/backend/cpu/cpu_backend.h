@@ -6,15 +6,15 @@
 
 namespace ferrum {
 
-// Vector kernels on the stored blocks, over a pool of threads.
+// Vector kernels on panels or the stored blocks, over a pool of threads.
 class CpuBackend final : public HostBackend {
  public:
   // isa must be available; threads >= 1, the calling one included.
-  CpuBackend(CpuIsa isa, int threads, BackendLimits limits)
-      : CpuBackend(isa, {cpu_kernels(isa), {}}, threads, limits) {}
+  CpuBackend(CpuIsa isa, int threads, BackendLimits limits, WeightLayout layout)
+      : CpuBackend(isa, {cpu_kernels(isa), {}}, threads, limits, layout) {}
   // With kernels that the parity gate chose.
-  CpuBackend(CpuIsa isa, GatedKernels kernels, int threads, BackendLimits limits)
-      : context_(isa, kernels.table, threads, limits), ops_(context_), choices_(std::move(kernels.choices)) {}
+  CpuBackend(CpuIsa isa, GatedKernels kernels, int threads, BackendLimits limits, WeightLayout layout)
+      : context_(isa, kernels.table, threads, limits, layout), ops_(context_), choices_(std::move(kernels.choices)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string describe() const override;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/weight_layout.h"
 #include "base/thread_pool.h"
 #include "moe/bucket_plan.h"
 #include "ops/backend.h"
@@ -9,12 +10,13 @@
 namespace ferrum {
 
 struct CpuContext {
-  CpuContext(CpuIsa level, const Kernels& table, int threads, BackendLimits the_limits)
-      : isa(level), kernels(table), limits(the_limits), pool(threads) {}
+  CpuContext(CpuIsa level, const Kernels& table, int threads, BackendLimits the_limits, WeightLayout the_layout)
+      : isa(level), kernels(table), limits(the_limits), layout(the_layout), pool(threads) {}
 
   const CpuIsa isa;
   const Kernels kernels;  // of that level, or where one of them failed the parity gate, of a lower one
   const BackendLimits limits;
+  const WeightLayout layout;
   ThreadPool pool;
 
   // Scratch of Linear::forward, used by one of them at a time; grown when a Linear is made, never while one runs.

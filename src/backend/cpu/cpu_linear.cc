@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/cpu/panels.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
 #include "quant/quantize.h"
@@ -11,25 +12,38 @@
 namespace ferrum {
 namespace {
 
-// Rows that one thread takes at a time: large enough to hide the hand-out, small enough that two threads end together.
-constexpr int64_t kRowsPerPiece = 16;
-// Tokens that walk over one piece of rows together: their activations stay in the second-level cache meanwhile.
-constexpr int64_t kTokensPerPass = 32;
+// A piece is what one thread takes at a time: some rows of one part with the tokens of one pass. Large enough to hide
+// the hand-out and to be read as a stream, small enough that the threads end together.
+constexpr int64_t kPiecesPerThread = 8;
+constexpr int64_t kRowsOfPiece = 2 * kPanelRows;  // or a multiple of it
+// Tokens that walk over all rows before the next ones do: their activations stay in the second-level cache meanwhile.
+constexpr int64_t kTokensPerPass = 256;
+// The same of one piece of stored rows.
+constexpr int64_t kTokensPerStoredPass = 32;
 
 // Multiply-adds below which one thread is done before others would have started: some four microseconds.
 constexpr int64_t kWorthSharing = int64_t{1} << 18;
 constexpr int64_t kElementsPerGrain = 16384;  // likewise, activations to quantise
 
-int64_t pieces_of(int64_t rows) { return (rows + kRowsPerPiece - 1) / kRowsPerPiece; }
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of a token's activations: an odd number, or the tokens that are read together would lie a power of two apart and
+// share a few sets of the first-level cache.
+int64_t act_blocks_of(int64_t in_features) { return divide_up(in_features, kActElements) | 1; }
 
 class CpuLinear final : public Linear {
  public:
-  CpuLinear(CpuContext& context, LinearSpec spec) : context_(context), spec_(std::move(spec)) {
+  // panels[p] holds part p, where it is not empty; the stored matrix is not read then.
+  CpuLinear(CpuContext& context, LinearSpec spec, std::vector<Buffer> panels)
+      : context_(context), spec_(std::move(spec)), panels_(std::move(panels)) {
     for (const WeightRef& part : spec_.parts) {
       out_features_ += part.matrix.dim(0);
       quantized_ = quantized_ || info(part.matrix.dtype).quantized;
     }
-    act_blocks_ = (in_features() + kActElements - 1) / kActElements;
+    act_blocks_ = act_blocks_of(in_features());
+    const int64_t pieces = kPiecesPerThread * context_.pool.size();
+    piece_rows_ = std::max<int64_t>(1, out_features_ / (pieces * kRowsOfPiece)) * kRowsOfPiece;
+    for (const WeightRef& part : spec_.parts) pieces_ += divide_up(part.matrix.dim(0), piece_rows_);
   }
 
   int64_t in_features() const override { return spec_.parts[0].matrix.dim(1); }
@@ -41,8 +55,7 @@ class CpuLinear final : public Linear {
     if (x.dim(0) == 0) return;
     if (quantized_) quantize(x);
     // All parts' pieces in one loop, so that a small part does not leave threads idle.
-    int64_t pieces = 0;
-    for (const WeightRef& part : spec_.parts) pieces += pieces_of(part.matrix.dim(0));
+    const int64_t pieces = pieces_ * divide_up(x.dim(0), kTokensPerPass);
     const int64_t grain = in_features() * out_features_ < kWorthSharing / x.dim(0) ? pieces : 1;
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece) compute(piece, x, y);
@@ -80,32 +93,38 @@ class CpuLinear final : public Linear {
   }
 
   void compute(int64_t piece, const ConstView& x, const View& y) const {
+    const int64_t token = piece / pieces_ * kTokensPerPass;
+    piece %= pieces_;
     int64_t column = 0;
     size_t p = 0;
-    for (; piece >= pieces_of(spec_.parts[p].matrix.dim(0)); ++p) {
-      piece -= pieces_of(spec_.parts[p].matrix.dim(0));
+    for (;; ++p) {
+      const int64_t of_part = divide_up(spec_.parts[p].matrix.dim(0), piece_rows_);
+      if (piece < of_part) break;
+      piece -= of_part;
       column += spec_.parts[p].matrix.dim(0);
     }
     const WeightRef& part = spec_.parts[p];
-    const Kernels::Dot dot = context_.kernels.dot[static_cast<size_t>(part.matrix.dtype)];
+    const auto type = static_cast<size_t>(part.matrix.dtype);
+    const bool packed = panels_[p].bytes() > 0;
+    const Kernels::Dot dot = packed ? context_.kernels.panel_dot[type] : context_.kernels.dot[type];
     if (dot == nullptr) return;
-    const int64_t row = piece * kRowsPerPiece;
+    const int64_t row = piece * piece_rows_;
     DotTask task = task_for(part.matrix.dtype, x, y, column + row);
-    task.weights = static_cast<const std::byte*>(part.matrix.data) + static_cast<size_t>(row) * task.row_bytes;
-    task.rows = std::min(kRowsPerPiece, part.matrix.dim(0) - row);
+    const void* weights = packed ? panels_[p].data() : part.matrix.data;
+    task.weights = static_cast<const std::byte*>(weights) + static_cast<size_t>(row) * task.row_bytes;
+    task.rows = std::min(piece_rows_, part.matrix.dim(0) - row);
     task.bias = part.bias.rank > 0 ? part.bias.as<float>() + row : nullptr;
-    run_in_passes(dot, task, info(part.matrix.dtype).quantized ? sizeof(ActBlock) : sizeof(float));
+    const int64_t tokens = std::min(kTokensPerPass, x.dim(0) - token);
+    const int64_t pass = packed ? tokens : kTokensPerStoredPass;
+    for (int64_t t = 0; t < tokens; t += pass) dot(some_tokens(task, token + t, std::min(pass, tokens - t)));
   }
 
-  // `x_unit` is the size of what task.x_stride counts.
-  void run_in_passes(Kernels::Dot dot, DotTask task, size_t x_unit) const {
-    const int64_t tokens = task.tokens;
-    for (int64_t t = 0; t < tokens; t += kTokensPerPass) {
-      task.tokens = std::min(kTokensPerPass, tokens - t);
-      dot(task);
-      task.x = static_cast<const std::byte*>(task.x) + static_cast<size_t>(task.x_stride * kTokensPerPass) * x_unit;
-      task.y += task.y_stride * kTokensPerPass;
-    }
+  DotTask some_tokens(DotTask task, int64_t first, int64_t tokens) const {
+    const size_t unit = quantized_ && task.x == activations() ? sizeof(ActBlock) : sizeof(float);
+    task.x = static_cast<const std::byte*>(task.x) + static_cast<size_t>(task.x_stride * first) * unit;
+    task.y += task.y_stride * first;
+    task.tokens = tokens;
+    return task;
   }
 
   // F64 and integer weights, one row at a time through each thread's row buffer.
@@ -131,9 +150,11 @@ class CpuLinear final : public Linear {
 
   CpuContext& context_;
   LinearSpec spec_;
+  std::vector<Buffer> panels_;
   int64_t out_features_ = 0;
-  int64_t act_blocks_ = 0;  // ActBlocks per token
-  bool quantized_ = false;  // some part needs quantised activations
+  int64_t act_blocks_ = 0;               // ActBlocks from token to token
+  int64_t piece_rows_ = 0, pieces_ = 0;  // of all parts, for one pass of tokens
+  bool quantized_ = false;               // some part needs quantised activations
 };
 
 // Makes `buffer` at least `bytes` large.
@@ -154,8 +175,7 @@ int64_t product(int64_t a, int64_t b) {
 LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads) {
   LinearScratch scratch;
   if (info(dtype).quantized) {
-    const int64_t blocks = (in_features + kActElements - 1) / kActElements;
-    scratch.activations = product(max_tokens, product(blocks, sizeof(ActBlock)));
+    scratch.activations = product(max_tokens, product(act_blocks_of(in_features), sizeof(ActBlock)));
   } else if (cpu_kernels(CpuIsa::kBaseline).dot[static_cast<size_t>(dtype)] == nullptr) {
     scratch.rows = product(threads, product(in_features, sizeof(float)));
   }
@@ -170,7 +190,12 @@ Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec 
     FERRUM_RETURN_IF_ERROR(grow(context.activations, need.activations));
     FERRUM_RETURN_IF_ERROR(grow(context.rows, need.rows));
   }
-  return std::unique_ptr<Linear>(std::make_unique<CpuLinear>(context, std::move(spec)));
+  std::vector<Buffer> panels(spec.parts.size());
+  for (size_t p = 0; p < panels.size() && context.layout == WeightLayout::kPanels; ++p) {
+    if (!has_panels(spec.parts[p].matrix.dtype)) continue;
+    FERRUM_ASSIGN_OR_RETURN(panels[p], pack_panels(spec.parts[p].matrix, spec.parts[p].mapped, context.pool));
+  }
+  return std::unique_ptr<Linear>(std::make_unique<CpuLinear>(context, std::move(spec), std::move(panels)));
 }
 
 }  // namespace ferrum

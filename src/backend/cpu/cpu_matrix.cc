@@ -2,24 +2,34 @@
 
 #include <vector>
 
+#include "backend/cpu/panels.h"
 #include "quant/quantize.h"
 
 namespace ferrum {
 
-CpuMatrix::CpuMatrix(CpuContext& context, const WeightRef& weight)
+CpuMatrix::CpuMatrix(CpuContext& context, const WeightRef& weight, Buffer panels)
     : weight_(weight),
+      panels_(std::move(panels)),
       row_bytes_(bytes_of(weight.matrix.dtype, weight.matrix.dim(1))),
-      dot_(context.kernels.dot[static_cast<size_t>(weight.matrix.dtype)]),
+      dot_((panels_.bytes() > 0 ? context.kernels.panel_dot
+                                : context.kernels.dot)[static_cast<size_t>(weight.matrix.dtype)]),
       float_dot_(context.kernels.dot[static_cast<size_t>(DType::kF32)]) {
   weight_.name.clear();  // thousands of them, and no message names one any more
 }
 
-Result<CpuMatrix> CpuMatrix::make(CpuContext& context, const WeightRef& weight) { return CpuMatrix(context, weight); }
+Result<CpuMatrix> CpuMatrix::make(CpuContext& context, const WeightRef& weight) {
+  Buffer panels;
+  if (context.layout == WeightLayout::kPanels && has_panels(weight.matrix.dtype)) {
+    FERRUM_ASSIGN_OR_RETURN(panels, pack_panels(weight.matrix, weight.mapped, context.pool));
+  }
+  return CpuMatrix(context, weight, std::move(panels));
+}
 
 void CpuMatrix::compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const {
   const int64_t row = piece * kPieceRows;
   DotTask task;
-  task.weights = static_cast<const std::byte*>(weight_.matrix.data) + static_cast<size_t>(row) * row_bytes_;
+  const void* weights = panels_.bytes() > 0 ? panels_.data() : weight_.matrix.data;
+  task.weights = static_cast<const std::byte*>(weights) + static_cast<size_t>(row) * row_bytes_;
   task.row_bytes = row_bytes_;
   task.rows = rows_of(piece);
   task.columns = columns();

@@ -23,9 +23,9 @@ struct CpuInput {
 
 class CpuMatrix {
  public:
-  static constexpr int64_t kPieceRows = 16;
+  static constexpr int64_t kPieceRows = kPanelRows;
 
-  // The weight is valid (validate_linear) and outlives the matrix, as does the context.
+  // The weight is valid (validate_linear) and outlives the matrix, as does the context. In panels where Linears are.
   static Result<CpuMatrix> make(CpuContext& context, const WeightRef& weight);
 
   int64_t rows() const { return weight_.matrix.dim(0); }
@@ -38,10 +38,11 @@ class CpuMatrix {
   void compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const;
 
  private:
-  CpuMatrix(CpuContext& context, const WeightRef& weight);
+  CpuMatrix(CpuContext& context, const WeightRef& weight, Buffer panels);
   void convert_and_compute(DotTask task) const;
 
   WeightRef weight_;
+  Buffer panels_;  // empty: the stored matrix is read
   size_t row_bytes_ = 0;
   Kernels::Dot dot_ = nullptr;  // null where rows have to be dequantised to F32 first
   Kernels::Dot float_dot_ = nullptr;

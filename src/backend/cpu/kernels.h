@@ -18,15 +18,20 @@ namespace ferrum {
 inline constexpr int kActElements = 256;
 
 // 256 activations for integer dot products: x[i] ~ d[i / 32] * q[i] with |q| <= 127. The sums serve formats whose
-// values have an offset: sum32[g] = d * (sum of q over group g of 32), sum16 likewise over groups of 16. Rows are
+// values have an offset: sum32[g] = d * (sum of q over group g of 32), sum16 likewise over groups of 16. start32 and
+// start16 are -128 times the sum of q: where a dot product begins whose weights have 128 added to be unsigned. Rows are
 // padded with zeros to whole blocks.
 struct alignas(64) ActBlock {
   int8_t q[256];
   float d[8];
   float sum32[8];
   float sum16[16];
+  int32_t start16[16];
+  int32_t start32[8];
 };
-static_assert(sizeof(ActBlock) == 384);
+static_assert(sizeof(ActBlock) == 512);
+
+inline constexpr int kPanelRows = 16;  // of a panel: a row for each lane of a vector
 
 // Rows of one weight matrix times some tokens: y[t * y_stride + r] = bias[r] + weights[r] . x[t].
 struct DotTask {
@@ -91,8 +96,11 @@ struct AttentionKernels {
 struct Kernels {
   using Dot = void (*)(const DotTask&);
 
-  // By weight type; null where rows have to be dequantised to F32 first (F64 and integers).
+  // By weight type, on the stored rows; null where rows have to be dequantised to F32 first (F64 and integers).
   Dot dot[32] = {};
+  // By quantised weight type, on panels (cpu/panels.h): `weights` is the first one's first byte, `row_bytes` a
+  // sixteenth of its size, and whole panels follow each other, of which the last may have rows beyond `rows`.
+  Dot panel_dot[32] = {};
   // ceil(n / 256) blocks. A group of 32 with a NaN or infinity gets d = NaN, one below 1e-30 everywhere becomes zero.
   void (*quantize)(const float* x, int64_t n, ActBlock* blocks) = nullptr;
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* y) = nullptr;

@@ -11,9 +11,15 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 void attention(const AttentionTask& task);
 void merge_attention(const AttentionTask& token, const AttentionTask& part, float* state);
 
+// In kernels_<level>_panels.cc.
+template <DType kType>
+void panel_dot(const DotTask& task);
+
 template <typename Format>
 constexpr void set_dot(Kernels& k) {
-  k.dot[static_cast<size_t>(kDTypeOf<typename Format::Block>)] = dot<Format>;
+  constexpr DType type = kDTypeOf<typename Format::Block>;
+  k.dot[static_cast<size_t>(type)] = dot<Format>;
+  k.panel_dot[static_cast<size_t>(type)] = panel_dot<type>;
 }
 
 // Evaluated by the compiler: no code of this level runs before the level is chosen.

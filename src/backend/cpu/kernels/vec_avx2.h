@@ -14,6 +14,8 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 4;
 constexpr bool kManyRegisters = false;
+constexpr int kTilePanels = 1;
+constexpr int kTileTokens = 4;
 
 struct F32 {
   __m256 a, b;
@@ -157,6 +159,8 @@ FERRUM_INLINE Bytes lookup(const int8_t* table, Bytes index) {
 FERRUM_INLINE __m256i dot32(__m256i w, __m256i x) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
 }
+FERRUM_INLINE I32 plus(I32 x, I32 y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+
 FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return {dot32(w.a, x.a), dot32(w.b, x.b)}; }
 FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) {
   return {_mm256_add_epi32(sum.a, dot32(w.a, x.a)), _mm256_add_epi32(sum.b, dot32(w.b, x.b))};
@@ -166,5 +170,28 @@ FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) {
   return {dot32(_mm256_abs_epi8(w.a), _mm256_sign_epi8(x.a, w.a)),
           dot32(_mm256_abs_epi8(w.b), _mm256_sign_epi8(x.b, w.b))};
 }
+
+template <int kBits>
+FERRUM_INLINE Bytes shift_right(Bytes x) {
+  return {_mm256_srli_epi16(x.a, kBits), _mm256_srli_epi16(x.b, kBits)};
+}
+FERRUM_INLINE void store64(void* p, Bytes x) {
+  auto* to = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(to, x.a);
+  _mm256_storeu_si256(to + 1, x.b);
+}
+FERRUM_INLINE Bytes broadcast4(const void* p) {
+  int32_t x;
+  std::memcpy(&x, p, sizeof x);
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+template <int kOffset>
+FERRUM_INLINE Bytes centre(Bytes q) {
+  return kOffset == 0 ? q : minus(q, fill(kOffset));
+}
+FERRUM_INLINE I32 no_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+FERRUM_INLINE I32 centred_sum(const int32_t*) { return no_sum(); }
+FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_unsigned(w, x)); }
+FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_signed(with_sign(w), x)); }
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -13,6 +13,8 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 8;
 constexpr bool kManyRegisters = true;  // 32, each of a whole F32
+constexpr int kTilePanels = 2;         // panels and tokens that share the loads of unpacked weights
+constexpr int kTileTokens = 6;
 
 struct F32 {
   __m512 v;
@@ -133,6 +135,27 @@ FERRUM_INLINE Bytes lookup(const int8_t* table, Bytes index) {
   const __m512i wide = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(wide, index.v)};
 }
+
+template <int kBits>
+FERRUM_INLINE Bytes shift_right(Bytes a) {
+  return {_mm512_srli_epi16(a.v, kBits)};
+}
+FERRUM_INLINE void store64(void* p, Bytes a) { _mm512_storeu_si512(p, a.v); }
+FERRUM_INLINE Bytes broadcast4(const void* p) {
+  int32_t x;
+  std::memcpy(&x, p, sizeof x);
+  return {_mm512_set1_epi32(x)};
+}
+
+// Weights as vpdpbusd wants signed ones: unsigned, with 128 added.
+template <int kOffset>
+FERRUM_INLINE Bytes centre(Bytes q) {
+  return {_mm512_add_epi8(q.v, _mm512_set1_epi8(static_cast<char>(128 - kOffset)))};
+}
+FERRUM_INLINE I32 no_sum() { return {_mm512_setzero_si512()}; }
+FERRUM_INLINE I32 centred_sum(const int32_t* start) { return {_mm512_set1_epi32(*start)}; }
+FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
+FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
 
 FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), w.v, x.v)}; }
 FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.v)}; }

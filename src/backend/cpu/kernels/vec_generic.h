@@ -21,6 +21,8 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 4;           // tokens that share one unpacking of a weight block
 constexpr bool kManyRegisters = false;  // 32 that hold a whole F32 each
+constexpr int kTilePanels = 1;          // panels and tokens that share the loads of unpacked weights
+constexpr int kTileTokens = 2;
 
 typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
@@ -283,5 +285,32 @@ FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) {
 }
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return w; }
 FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) { return dot_unsigned(w, x); }
+
+// What products of panels (panel_dot.h) need beside.
+template <int kBits>
+FERRUM_INLINE Bytes shift_right(Bytes a) {
+  return shift_halves<kBits, kBits>(a);
+}
+FERRUM_INLINE void store64(void* p, Bytes a) { std::memcpy(p, a.v, sizeof a.v); }
+// Four bytes in every lane.
+FERRUM_INLINE Bytes broadcast4(const void* p) {
+  int32_t x;
+  std::memcpy(&x, p, sizeof x);
+  const auto four = reinterpret_cast<U8x16>(I32x4{x, x, x, x});
+  return {{four, four, four, four}};
+}
+// Unsigned weights less kOffset, as add_dot_centred() wants them; its sums begin with centred_sum() of ActBlock's
+// start32 or start16, and are those of the signed weights on every level.
+template <int kOffset>
+FERRUM_INLINE Bytes centre(Bytes q) {
+  return kOffset == 0 ? q : minus(q, fill(kOffset));
+}
+FERRUM_INLINE I32 no_sum() { return {}; }
+FERRUM_INLINE I32 centred_sum(const int32_t*) { return no_sum(); }
+FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) {
+  for (int i = 0; i < 4; ++i) acc.v[i] += dot16(w.v[i], x.v[i]);
+  return acc;
+}
+FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return add_dot_unsigned(acc, w, x); }
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -1,0 +1,71 @@
+// What all products of panels (cpu/panels.h) share: the order of float arithmetic of one result, the same for one token
+// and for many. Groups of 32 columns, 16 where the format has a scale for each 16, in ascending order:
+//   sum = fma(float(dot) * scale, d of the activations, sum)
+//   sum = fma(offset, sum of the activations, sum)              formats with an offset
+// and the bias last. Dot products are integers and exact, so how a level adds them does not matter.
+#pragma once
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/panel_formats.h"
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+// What one group of columns is multiplied with, for one token.
+struct GroupActivations {
+  const int8_t* q;
+  const float* d;
+  const float* sum;
+  const int32_t* start;
+};
+
+// Group `g` of the 256 columns of `x`.
+template <int kWidth>
+FERRUM_INLINE GroupActivations activations_of(const ActBlock* x, int64_t g) {
+  if constexpr (kWidth == 16) return {x->q + 16 * g, x->d + g / 2, x->sum16 + g, x->start16 + g};
+  return {x->q + 32 * g, x->d + g, x->sum32 + g, x->start32 + g};
+}
+
+template <typename Format>
+FERRUM_INLINE F32 add_group(F32 sum, I32 dot, F32 scale, F32 offset, const GroupActivations& x) {
+  sum = fma(mul(to_float(dot), scale), set1(*x.d), sum);
+  if constexpr (Format::kOffset) sum = fma(offset, set1(*x.sum), sum);
+  return sum;
+}
+
+template <typename Format>
+FERRUM_INLINE I32 add_dot(I32 sum, Bytes w, const int8_t* x) {
+  if constexpr (Format::kOffset) return add_dot_unsigned(sum, w, broadcast4(x));
+  return add_dot_centred(sum, w, broadcast4(x));
+}
+template <typename Format>
+FERRUM_INLINE I32 first_sum(const GroupActivations& x) {
+  if constexpr (Format::kOffset) return no_sum();
+  return centred_sum(x.start);
+}
+
+// 32 columns of a block as add_dot() wants them.
+template <typename Format, int kAt>
+FERRUM_INLINE void unpack_32(const std::byte* block, Bytes* q) {
+  Format::template quads<kAt>(block, q);
+  if constexpr (!Format::kOffset) {
+    for (int j = 0; j < kQuads; ++j) q[j] = centre<Format::kBias>(q[j]);
+  }
+}
+
+template <typename Format>
+constexpr size_t kBlockBytes = kPanelRows * sizeof(typename Format::Block);
+
+// One panel's rows of a task, of which its last panel may have fewer than 16.
+FERRUM_INLINE void store_rows(const DotTask& task, int64_t row, int64_t token, F32 sum) {
+  float* y = task.y + token * task.y_stride + row;
+  const float* bias = task.bias != nullptr ? task.bias + row : nullptr;
+  if (task.rows - row >= kPanelRows) {
+    store(y, bias != nullptr ? add(sum, load(bias)) : sum);
+    return;
+  }
+  float some[kPanelRows];
+  store(some, sum);
+  for (int64_t r = 0; r < task.rows - row; ++r) y[r] = bias != nullptr ? some[r] + bias[r] : some[r];
+}
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE

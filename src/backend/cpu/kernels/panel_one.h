@@ -1,0 +1,55 @@
+// Panels times one token: weights are unpacked in registers, straight from memory, which is what limits them.
+#pragma once
+
+#include "backend/cpu/kernels/panel_group.h"
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+// How far ahead of its use a panel is asked for. Processors fetch ahead by themselves, but not across pages.
+constexpr size_t kAhead = 8192;
+
+template <typename Format>
+FERRUM_INLINE void fetch_ahead(const std::byte* block) {
+  for (size_t at = 0; at < kBlockBytes<Format>; at += 64) __builtin_prefetch(block + kAhead + at, 0, 2);
+}
+
+template <typename Format, int kAt>
+FERRUM_INLINE F32 add_32(F32 sum, const std::byte* block, const BlockScales& s, const ActBlock* x, int first) {
+  constexpr int kGroups = 32 / Format::kWidth, kPerGroup = kQuads / kGroups;
+  Bytes q[kQuads];
+  unpack_32<Format, kAt>(block, q);
+#pragma GCC unroll 2
+  for (int i = 0; i < kGroups; ++i) {
+    const GroupActivations a = activations_of<Format::kWidth>(x, (first + kAt) * kGroups + i);
+    I32 dot = first_sum<Format>(a);
+#pragma GCC unroll 8
+    for (int j = 0; j < kPerGroup; ++j) dot = add_dot<Format>(dot, q[i * kPerGroup + j], a.q + 4 * j);
+    const F32 scale = load(s.scale[kAt * kGroups + i]);
+    sum = add_group<Format>(sum, dot, scale, Format::kOffset ? load(s.offset[kAt * kGroups + i]) : scale, a);
+  }
+  return sum;
+}
+
+// A block from its 32 columns number kAt on; `first` 32s of x's 256 columns come before the block.
+template <typename Format, int kAt = 0>
+FERRUM_INLINE F32 add_block(F32 sum, const std::byte* block, const BlockScales& s, const ActBlock* x, int first) {
+  sum = add_32<Format, kAt>(sum, block, s, x, first);
+  if constexpr (kAt + 1 < Format::kThirtyTwos) return add_block<Format, kAt + 1>(sum, block, s, x, first);
+  return sum;
+}
+
+template <typename Format>
+FERRUM_INLINE void panel_of_one(const DotTask& task, int64_t row) {
+  const std::byte* w = task.weights + static_cast<size_t>(row) * task.row_bytes;
+  const ActBlock* x = static_cast<const ActBlock*>(task.x);
+  F32 sum = zero();
+  for (int64_t at = 0; at < task.columns; at += 32 * Format::kThirtyTwos, w += kBlockBytes<Format>) {
+    fetch_ahead<Format>(w);
+    BlockScales s;
+    Format::scales(w, s);
+    sum = add_block<Format>(sum, w, s, x + at / 256, static_cast<int>(at % 256 / 32));
+  }
+  store_rows(task, row, 0, sum);
+}
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE

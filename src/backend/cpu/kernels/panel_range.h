@@ -1,0 +1,41 @@
+// Some columns of a few panels, unpacked: what many tokens are multiplied with.
+#pragma once
+
+#include "backend/cpu/kernels/panel_group.h"
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+constexpr int kRangeColumns = 512;  // at most
+constexpr int kFewTokens = 16;      // which meet fewer columns at a time, so that reading and computing overlap
+constexpr int kFewColumns = 256;
+constexpr int kPassTokens = 256;  // whose running sums live on the stack
+
+// Columns of one panel: quads of four, scales and offsets by groups.
+struct UnpackedRange {
+  alignas(64) std::byte q[kRangeColumns / 4][64];
+  alignas(64) float scale[kRangeColumns / 16][kPanelRows];
+  alignas(64) float offset[kRangeColumns / 16][kPanelRows];
+};
+
+using RunningSums = float[kPassTokens][kPanelRows];
+
+// Some tokens of a pass with one range of columns.
+struct RangeTask {
+  const UnpackedRange* panels = nullptr;
+  RunningSums* sums = nullptr;  // by panel
+  const ActBlock* x = nullptr;  // of the first token, at the range
+  int64_t x_stride = 0;
+  int columns = 0;
+  // What is unpacked next is fetched while the first tokens are multiplied: so many bytes per panel and group.
+  const std::byte* next[kTilePanels] = {};
+  size_t next_bytes = 0;
+};
+
+// Formats that are alike in all that the products of unpacked weights see share their code.
+template <int kTheWidth, bool kTheOffset>
+struct UnpackedFormat {
+  static constexpr int kWidth = kTheWidth;
+  static constexpr bool kOffset = kTheOffset;
+};
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE

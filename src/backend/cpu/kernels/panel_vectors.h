@@ -1,0 +1,98 @@
+// An unpacked range times tokens in vector registers: a few tokens of a panel or two share the loads of weights, the
+// panels those of activations.
+#pragma once
+
+#include "backend/cpu/kernels/panel_range.h"
+
+namespace ferrum::FERRUM_ISA_NAMESPACE {
+
+// One group of columns, with the 256 columns of kTokens tokens that hold its activations: group `g` of each.
+template <typename Format, int kPanels, int kTokens>
+FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, const ActBlock* const* x, int64_t g,
+                                      F32 (*sums)[kTokens]) {
+  constexpr int kGroupQuads = Format::kWidth / 4;
+  const int64_t at = first + g;
+  I32 dots[kPanels][kTokens];
+  // Unrolled by force: the compiler keeps an array in registers only if it sees constant indices early.
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) dots[p][t] = first_sum<Format>(activations_of<Format::kWidth>(x[t], g));
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < kGroupQuads; ++j) {
+    Bytes w[kPanels];
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) w[p] = load64(task.panels[p].q[at * kGroupQuads + j]);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+      const int8_t* q = activations_of<Format::kWidth>(x[t], g).q + 4 * j;
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) dots[p][t] = add_dot<Format>(dots[p][t], w[p], q);
+    }
+  }
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+    const F32 scale = load(task.panels[p].scale[at]);
+    const F32 offset = Format::kOffset ? load(task.panels[p].offset[at]) : scale;
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scale, offset, activations_of<Format::kWidth>(x[t], g));
+    }
+  }
+}
+
+template <int kPanels>
+FERRUM_INLINE void fetch_next(const RangeTask& task, int64_t group) {
+  for (int p = 0; p < kPanels; ++p) {
+    const std::byte* next = task.next[p] + static_cast<size_t>(group) * task.next_bytes;
+    for (size_t at = 0; at < task.next_bytes; at += 64) __builtin_prefetch(next + at);
+  }
+}
+
+template <typename Format, int kPanels, int kTokens>
+static void tile_of_range(const RangeTask& task, int64_t token) {
+  constexpr int kPerBlock = 256 / Format::kWidth;
+  F32 sums[kPanels][kTokens];
+  const ActBlock* x[kTokens];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) sums[p][t] = load(task.sums[p][token + t]);
+    x[t] = task.x + (token + t) * task.x_stride;
+  }
+  const int64_t groups = task.columns / Format::kWidth;
+  for (int64_t first = 0; first < groups; first += kPerBlock) {
+    const int64_t some = groups - first < kPerBlock ? groups - first : kPerBlock;
+    for (int64_t g = 0; g < some; ++g) {
+      if (task.next_bytes > 0) fetch_next<kPanels>(task, first + g);
+      add_unpacked_group<Format, kPanels, kTokens>(task, first, x, g, sums);
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) ++x[t];
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) store(task.sums[p][token + t], sums[p][t]);
+  }
+}
+
+template <typename Format, int kPanels, int kTokens>
+FERRUM_INLINE void tiles_of_range(RangeTask& task, int64_t& token, int64_t tokens) {
+  for (; token + kTokens <= tokens; token += kTokens) {
+    tile_of_range<Format, kPanels, kTokens>(task, token);
+    task.next_bytes = 0;
+  }
+}
+
+template <typename Format, int kPanels>
+static void range_times_tokens(RangeTask task, int64_t tokens) {
+  int64_t t = 0;
+  tiles_of_range<Format, kPanels, kTileTokens>(task, t, tokens);
+  if constexpr (kTileTokens > 4) tiles_of_range<Format, kPanels, 4>(task, t, tokens);
+  if constexpr (kTileTokens > 2) tiles_of_range<Format, kPanels, 2>(task, t, tokens);
+  tiles_of_range<Format, kPanels, 1>(task, t, tokens);
+}
+
+}  // namespace ferrum::FERRUM_ISA_NAMESPACE
