@@ -72,10 +72,19 @@ Result<BenchPlan> parse_plan(const BenchFlags& flags) {
 
 // Settings of the engine that shape nothing here would be accepted in vain.
 Status check_settings(const SettingFlags& given) {
-  constexpr std::array<std::string_view, 11> kUsed = {
-      "FERRUM_BACKEND",     "FERRUM_CPU_ISA",       "FERRUM_THREADS",           "FERRUM_DTYPE",
-      "FERRUM_PARITY_GATE", "FERRUM_MMAP_ONLY",     "FERRUM_LOG_LEVEL",         "FERRUM_KV_DTYPE",
-      "FERRUM_BLOCK_SIZE",  "FERRUM_MAX_MODEL_LEN", "FERRUM_MAX_BATCHED_TOKENS"};
+  constexpr std::array<std::string_view, 13> kUsed = {"FERRUM_BACKEND",
+                                                      "FERRUM_CPU_ISA",
+                                                      "FERRUM_THREADS",
+                                                      "FERRUM_DTYPE",
+                                                      "FERRUM_PARITY_GATE",
+                                                      "FERRUM_MMAP_ONLY",
+                                                      "FERRUM_LOG_LEVEL",
+                                                      "FERRUM_KV_DTYPE",
+                                                      "FERRUM_BLOCK_SIZE",
+                                                      "FERRUM_MAX_MODEL_LEN",
+                                                      "FERRUM_MAX_BATCHED_TOKENS",
+                                                      "FERRUM_MOE_BATCHED",
+                                                      "FERRUM_MOE_BATCH_THRESHOLD"};
   for (const auto& [name, text] : given) {
     if (std::find(kUsed.begin(), kUsed.end(), name) != kUsed.end()) continue;
     for (const KeySpec& key : all_keys()) {

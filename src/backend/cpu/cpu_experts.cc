@@ -13,6 +13,7 @@
 
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_matrix.h"
+#include "backend/cpu/panels.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
 
@@ -26,8 +27,6 @@ constexpr int64_t kTokensPerPass = 128;
 constexpr int64_t kWorkPerGrain = int64_t{1} << 16;
 constexpr int64_t kWorthSharing = int64_t{1} << 18;
 constexpr int64_t kElementsPerGrain = 16384;  // likewise, of simple work
-
-int64_t blocks_of(int64_t columns) { return (columns + kActElements - 1) / kActElements; }
 
 // Pieces of a loop that a thread takes at a time.
 int64_t grain_of(int64_t pieces, int64_t multiply_adds) {
@@ -45,14 +44,28 @@ struct Wants {
   void add(const ConstView& matrix) { (info(matrix.dtype).quantized ? blocks : floats) = true; }
 };
 
+struct AllWants {
+  Wants input, hidden;
+};
+AllWants wants_of(const ExpertsSpec& spec) {
+  AllWants all;
+  for (const ExpertWeights& expert : spec.experts) {
+    all.input.add(expert.gate.matrix);
+    all.input.add(expert.up.matrix);
+    all.hidden.add(expert.down.matrix);
+  }
+  return all;
+}
+
 class CpuExperts final : public Experts {
  public:
-  CpuExperts(CpuContext& context, std::vector<CpuExpert> experts, int top_k, Wants input, Wants hidden)
+  // panels: what the matrices of the experts point into.
+  CpuExperts(CpuContext& context, const ExpertsSpec& spec, std::vector<CpuExpert> experts, std::vector<Buffer> panels)
       : context_(context),
+        panels_(std::move(panels)),
         experts_(std::move(experts)),
-        top_k_(top_k),
-        input_(input),
-        hidden_wants_(hidden),
+        top_k_(spec.top_k),
+        wants_(wants_of(spec)),
         hidden_size_(experts_[0].gate.columns()),
         ffn_(experts_[0].gate.rows()) {}
 
@@ -96,10 +109,10 @@ class CpuExperts final : public Experts {
     in.rows = x.dim(0);
     in.floats = x.as<float>();
     in.float_stride = x.row_stride;
-    if (!input_.blocks) return in;
+    if (!wants_.input.blocks) return in;
     auto* blocks = static_cast<ActBlock*>(context_.activations.data());
     in.blocks = blocks;
-    in.block_stride = blocks_of(hidden_size_);
+    in.block_stride = act_blocks_of(hidden_size_);
     for_rows(in.rows, hidden_size_, [&](int64_t t) {
       context_.kernels.quantize(x.row<float>(t), hidden_size_, blocks + t * in.block_stride);
     });
@@ -114,17 +127,18 @@ class CpuExperts final : public Experts {
     const auto block_bytes = static_cast<size_t>(tokens.block_stride) * sizeof(ActBlock);
     const auto float_bytes = static_cast<size_t>(hidden_size_) * sizeof(float);
     auto* blocks = reinterpret_cast<ActBlock*>(place);
-    auto* floats = reinterpret_cast<float*>(place + (input_.blocks ? static_cast<size_t>(out.rows) * block_bytes : 0));
+    auto* floats =
+        reinterpret_cast<float*>(place + (wants_.input.blocks ? static_cast<size_t>(out.rows) * block_bytes : 0));
     out.blocks = blocks;
     out.block_stride = tokens.block_stride;
     out.floats = floats;
     out.float_stride = hidden_size_;
     for_rows(out.rows, hidden_size_, [&](int64_t row) {
       const int64_t token = plan().packed_token_idx()[static_cast<size_t>(row)];
-      if (input_.blocks) {
+      if (wants_.input.blocks) {
         std::memcpy(blocks + row * out.block_stride, tokens.blocks + token * tokens.block_stride, block_bytes);
       }
-      if (input_.floats) {
+      if (wants_.input.floats) {
         std::memcpy(floats + row * hidden_size_, tokens.floats + token * tokens.float_stride, float_bytes);
       }
     });
@@ -174,10 +188,10 @@ class CpuExperts final : public Experts {
     out.rows = plan().pairs();
     out.floats = hidden_rows();
     out.float_stride = ffn_;
-    if (!hidden_wants_.blocks) return out;
+    if (!wants_.hidden.blocks) return out;
     auto* blocks = static_cast<ActBlock*>(context_.expert_blocks.data());
     out.blocks = blocks;
-    out.block_stride = blocks_of(ffn_);
+    out.block_stride = act_blocks_of(ffn_);
     for_rows(out.rows, ffn_, [&](int64_t row) {
       context_.kernels.quantize(hidden_rows() + row * ffn_, ffn_, blocks + row * out.block_stride);
     });
@@ -215,9 +229,10 @@ class CpuExperts final : public Experts {
   }
 
   CpuContext& context_;
-  std::vector<CpuExpert> experts_;
+  const std::vector<Buffer> panels_;
+  const std::vector<CpuExpert> experts_;
   const int top_k_;
-  const Wants input_, hidden_wants_;
+  const AllWants wants_;
   const int64_t hidden_size_, ffn_;
 };
 
@@ -233,17 +248,34 @@ int64_t product(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &result) ? std::numeric_limits<int64_t>::max() : result;
 }
 
-struct AllWants {
-  Wants input, hidden;
+// The matrices of one role of all experts, packed one behind the other where the layout and their types want it.
+struct PackedRole {
+  Buffer panels;
+  std::vector<const std::byte*> places;  // by expert; null: used as it is stored
 };
-AllWants wants_of(const ExpertsSpec& spec) {
-  AllWants all;
-  for (const ExpertWeights& expert : spec.experts) {
-    all.input.add(expert.gate.matrix);
-    all.input.add(expert.up.matrix);
-    all.hidden.add(expert.down.matrix);
+
+Result<PackedRole> pack_role(CpuContext& context, const ExpertsSpec& spec, WeightRef ExpertWeights::*role) {
+  const auto packed_bytes = [&](const ExpertWeights& expert) -> size_t {
+    const ConstView& m = (expert.*role).matrix;
+    const bool packs = context.layout == WeightLayout::kPanels && has_panels(m.dtype);
+    return packs ? panel_bytes(m.dtype, m.dim(0), m.dim(1)) : 0;
+  };
+  size_t total = 0;
+  for (const ExpertWeights& expert : spec.experts) total += packed_bytes(expert);
+  PackedRole packed;
+  if (total > 0) {
+    FERRUM_ASSIGN_OR_RETURN(packed.panels, Buffer::host(total));
   }
-  return all;
+  auto* to = static_cast<std::byte*>(packed.panels.data());
+  for (const ExpertWeights& expert : spec.experts) {
+    const size_t bytes = packed_bytes(expert);
+    packed.places.push_back(bytes > 0 ? to : nullptr);
+    if (bytes == 0) continue;
+    const WeightRef& weight = expert.*role;
+    pack_panels_at(weight.matrix, weight.mapped, context.pool, to);
+    to += bytes;
+  }
+  return packed;
 }
 
 }  // namespace
@@ -252,12 +284,13 @@ ExpertScratch expert_scratch(const ExpertsSpec& spec, int max_tokens) {
   const AllWants wants = wants_of(spec);
   const ConstView& gate = spec.experts[0].gate.matrix;
   const int64_t hidden = gate.dim(1), ffn = gate.dim(0), pairs = product(max_tokens, spec.top_k);
-  const int64_t block_row = product(blocks_of(hidden), sizeof(ActBlock)), float_row = product(hidden, sizeof(float));
+  const int64_t block_row = product(act_blocks_of(hidden), sizeof(ActBlock)),
+                float_row = product(hidden, sizeof(float));
   ExpertScratch s;
   s.gathered = product(pairs, (wants.input.blocks ? block_row : 0) + (wants.input.floats ? float_row : 0));
   s.plan = BucketPlan::reserved_bytes(static_cast<int>(spec.experts.size()), pairs);
   s.hidden = product(pairs, product(ffn, sizeof(float)));
-  if (wants.hidden.blocks) s.blocks = product(pairs, product(blocks_of(ffn), sizeof(ActBlock)));
+  if (wants.hidden.blocks) s.blocks = product(pairs, product(act_blocks_of(ffn), sizeof(ActBlock)));
   return s;
 }
 
@@ -269,21 +302,25 @@ Result<std::unique_ptr<Experts>> make_cpu_experts(CpuContext& context, ExpertsSp
   FERRUM_RETURN_IF_ERROR(grow(context.expert_hidden, need.hidden));
   FERRUM_RETURN_IF_ERROR(grow(context.expert_blocks, need.blocks));
   context.plan.reserve(static_cast<int>(spec.experts.size()), int64_t{max_tokens} * spec.top_k);
-  std::vector<CpuExpert> experts;
   for (const ExpertWeights& weights : spec.experts) {
     for (const WeightRef* weight : {&weights.gate, &weights.up}) {
       const LinearScratch tokens =
           linear_scratch(weight->matrix.dtype, weight->matrix.dim(1), max_tokens, context.pool.size());
       FERRUM_RETURN_IF_ERROR(grow(context.activations, tokens.activations));
     }
-    FERRUM_ASSIGN_OR_RETURN(CpuMatrix gate, CpuMatrix::make(context, weights.gate));
-    FERRUM_ASSIGN_OR_RETURN(CpuMatrix up, CpuMatrix::make(context, weights.up));
-    FERRUM_ASSIGN_OR_RETURN(CpuMatrix down, CpuMatrix::make(context, weights.down));
-    experts.push_back({std::move(gate), std::move(up), std::move(down)});
   }
-  const AllWants wants = wants_of(spec);
-  return std::unique_ptr<Experts>(
-      std::make_unique<CpuExperts>(context, std::move(experts), spec.top_k, wants.input, wants.hidden));
+  FERRUM_ASSIGN_OR_RETURN(PackedRole gate, pack_role(context, spec, &ExpertWeights::gate));
+  FERRUM_ASSIGN_OR_RETURN(PackedRole up, pack_role(context, spec, &ExpertWeights::up));
+  FERRUM_ASSIGN_OR_RETURN(PackedRole down, pack_role(context, spec, &ExpertWeights::down));
+  std::vector<CpuExpert> experts;
+  for (size_t e = 0; e < spec.experts.size(); ++e) {
+    const ExpertWeights& weights = spec.experts[e];
+    experts.push_back({CpuMatrix(context, weights.gate, gate.places[e]), CpuMatrix(context, weights.up, up.places[e]),
+                       CpuMatrix(context, weights.down, down.places[e])});
+  }
+  std::vector<Buffer> panels;
+  for (PackedRole* role : {&gate, &up, &down}) panels.push_back(std::move(role->panels));
+  return std::unique_ptr<Experts>(std::make_unique<CpuExperts>(context, spec, std::move(experts), std::move(panels)));
 }
 
 }  // namespace ferrum

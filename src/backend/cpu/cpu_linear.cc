@@ -27,10 +27,6 @@ constexpr int64_t kElementsPerGrain = 16384;  // likewise, activations to quanti
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Of a token's activations: an odd number, or the tokens that are read together would lie a power of two apart and
-// share a few sets of the first-level cache.
-int64_t act_blocks_of(int64_t in_features) { return divide_up(in_features, kActElements) | 1; }
-
 class CpuLinear final : public Linear {
  public:
   // panels[p] holds part p, where it is not empty; the stored matrix is not read then.
@@ -171,6 +167,8 @@ int64_t product(int64_t a, int64_t b) {
 }
 
 }  // namespace
+
+int64_t act_blocks_of(int64_t in_features) { return divide_up(in_features, kActElements) | 1; }
 
 LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads) {
   LinearScratch scratch;

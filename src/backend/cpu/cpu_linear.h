@@ -8,6 +8,10 @@ namespace ferrum {
 // memory for the scratch.
 Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec spec);
 
+// ActBlocks from token to token: an odd number, or tokens that are read together would lie a power of two apart and
+// share a few sets of the first-level cache.
+int64_t act_blocks_of(int64_t in_features);
+
 // Bytes of scratch that a Linear of these input features makes the context hold (the largest of all Linears counts):
 // of quantised activations, and of the row buffers of types without a kernel of their own.
 struct LinearScratch {

@@ -2,41 +2,29 @@
 
 #include <vector>
 
-#include "backend/cpu/panels.h"
 #include "quant/quantize.h"
 
 namespace ferrum {
 
-CpuMatrix::CpuMatrix(CpuContext& context, const WeightRef& weight, Buffer panels)
-    : weight_(weight),
-      panels_(std::move(panels)),
-      row_bytes_(bytes_of(weight.matrix.dtype, weight.matrix.dim(1))),
-      dot_((panels_.bytes() > 0 ? context.kernels.panel_dot
-                                : context.kernels.dot)[static_cast<size_t>(weight.matrix.dtype)]),
-      float_dot_(context.kernels.dot[static_cast<size_t>(DType::kF32)]) {
-  weight_.name.clear();  // thousands of them, and no message names one any more
-}
-
-Result<CpuMatrix> CpuMatrix::make(CpuContext& context, const WeightRef& weight) {
-  Buffer panels;
-  if (context.layout == WeightLayout::kPanels && has_panels(weight.matrix.dtype)) {
-    FERRUM_ASSIGN_OR_RETURN(panels, pack_panels(weight.matrix, weight.mapped, context.pool));
-  }
-  return CpuMatrix(context, weight, std::move(panels));
-}
+CpuMatrix::CpuMatrix(const CpuContext& context, const WeightRef& weight, const std::byte* panels)
+    : matrix_(weight.matrix),
+      bias_(weight.bias.rank > 0 ? weight.bias.as<float>() : nullptr),
+      weights_(panels != nullptr ? panels : static_cast<const std::byte*>(matrix_.data)),
+      row_bytes_(bytes_of(matrix_.dtype, matrix_.dim(1))),
+      dot_((panels != nullptr ? context.kernels.panel_dot : context.kernels.dot)[static_cast<size_t>(matrix_.dtype)]),
+      float_dot_(context.kernels.dot[static_cast<size_t>(DType::kF32)]) {}
 
 void CpuMatrix::compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const {
   const int64_t row = piece * kPieceRows;
   DotTask task;
-  const void* weights = panels_.bytes() > 0 ? panels_.data() : weight_.matrix.data;
-  task.weights = static_cast<const std::byte*>(weights) + static_cast<size_t>(row) * row_bytes_;
+  task.weights = weights_ + static_cast<size_t>(row) * row_bytes_;
   task.row_bytes = row_bytes_;
   task.rows = rows_of(piece);
   task.columns = columns();
   task.x = wants_blocks() ? static_cast<const void*>(x.blocks) : x.floats;
   task.x_stride = wants_blocks() ? x.block_stride : x.float_stride;
   task.tokens = x.rows;
-  task.bias = weight_.bias.rank > 0 ? weight_.bias.as<float>() + row : nullptr;
+  task.bias = bias_ != nullptr ? bias_ + row : nullptr;
   task.y = y;
   task.y_stride = y_stride;
   if (dot_ != nullptr) return dot_(task);
@@ -53,7 +41,7 @@ void CpuMatrix::convert_and_compute(DotTask task) const {
   const int64_t rows = task.rows;
   task.rows = 1;
   for (int64_t r = 0; r < rows; ++r, stored += row_bytes_, ++task.y) {
-    dequantize_row(weight_.matrix.dtype, stored, row.data(), columns());
+    dequantize_row(matrix_.dtype, stored, row.data(), columns());
     float_dot_(task);
     if (task.bias != nullptr) ++task.bias;
   }

@@ -1,4 +1,4 @@
-// One weight matrix of an expert, as the kernels read it: in pieces of kPanelRows output rows.
+// One weight matrix of an expert, as the kernels read it: in pieces of kPieceRows output rows.
 #pragma once
 
 #include <algorithm>
@@ -23,29 +23,30 @@ struct CpuInput {
 
 class CpuMatrix {
  public:
-  static constexpr int64_t kPieceRows = kPanelRows;
+  static constexpr int64_t kPieceRows = 2 * kPanelRows;  // two panels share the loads of activations
 
-  // The weight is valid (validate_linear) and outlives the matrix, as does the context. In panels where Linears are.
-  static Result<CpuMatrix> make(CpuContext& context, const WeightRef& weight);
+  // The weight is valid (validate_linear) and outlives the matrix, as do the context and the panels: the weight packed
+  // (panels.h), or null to compute on the weight as it is stored.
+  CpuMatrix(const CpuContext& context, const WeightRef& weight, const std::byte* panels);
 
-  int64_t rows() const { return weight_.matrix.dim(0); }
-  int64_t columns() const { return weight_.matrix.dim(1); }
+  int64_t rows() const { return matrix_.dim(0); }
+  int64_t columns() const { return matrix_.dim(1); }
   int64_t pieces() const { return (rows() + kPieceRows - 1) / kPieceRows; }
   int64_t rows_of(int64_t piece) const { return std::min(kPieceRows, rows() - piece * kPieceRows); }
-  bool wants_blocks() const { return info(weight_.matrix.dtype).quantized; }
+  bool wants_blocks() const { return info(matrix_.dtype).quantized; }
 
   // y[t * y_stride + r] = row `piece * kPieceRows + r` . x[t], for the piece's rows. By any thread.
   void compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const;
 
  private:
-  CpuMatrix(CpuContext& context, const WeightRef& weight, Buffer panels);
   void convert_and_compute(DotTask task) const;
 
-  WeightRef weight_;
-  Buffer panels_;  // empty: the stored matrix is read
-  size_t row_bytes_ = 0;
-  Kernels::Dot dot_ = nullptr;  // null where rows have to be dequantised to F32 first
-  Kernels::Dot float_dot_ = nullptr;
+  ConstView matrix_;
+  const float* bias_;         // [rows] or null
+  const std::byte* weights_;  // panels or stored rows
+  size_t row_bytes_;
+  Kernels::Dot dot_;  // null where rows have to be dequantised to F32 first
+  Kernels::Dot float_dot_;
 };
 
 }  // namespace ferrum

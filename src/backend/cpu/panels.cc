@@ -150,10 +150,15 @@ size_t panel_bytes(DType dtype, int64_t rows, int64_t columns) {
 }
 
 Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool) {
+  FERRUM_ASSIGN_OR_RETURN(Buffer packed, Buffer::host(panel_bytes(matrix.dtype, matrix.dim(0), matrix.dim(1))));
+  pack_panels_at(matrix, mapped, pool, static_cast<std::byte*>(packed.data()));
+  return packed;
+}
+
+void pack_panels_at(const ConstView& matrix, bool mapped, ThreadPool& pool, std::byte* to) {
   const DType dtype = matrix.dtype;
   FERRUM_CHECK(has_panels(dtype), "panels of a type that has none");
   const int64_t rows = matrix.dim(0), columns = matrix.dim(1);
-  FERRUM_ASSIGN_OR_RETURN(Buffer packed, Buffer::host(panel_bytes(dtype, rows, columns)));
   const Packing packing{fields_of(dtype), static_cast<const std::byte*>(matrix.data), bytes_of(dtype, columns),
                         static_cast<size_t>(info(dtype).block_bytes), rows};
   const size_t panel_size = kPanelRows * packing.row_bytes;
@@ -162,13 +167,12 @@ Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& poo
     const int64_t count = std::min(slice, panels_of(rows) - first);
     pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t panel = first + begin; panel < first + end; ++panel) {
-        packing.pack(panel, static_cast<std::byte*>(packed.data()) + static_cast<size_t>(panel) * panel_size);
+        packing.pack(panel, to + static_cast<size_t>(panel) * panel_size);
       }
     });
     const int64_t done = std::min(rows, (first + count) * kPanelRows);
     if (mapped) drop_pages(packing.stored, static_cast<size_t>(done) * packing.row_bytes);
   }
-  return packed;
 }
 
 }  // namespace ferrum

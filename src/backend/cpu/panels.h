@@ -24,5 +24,7 @@ size_t panel_bytes(DType dtype, int64_t rows, int64_t columns);
 // read-only mapping of a file, and its pages leave the process as they have been read, so that they are never resident
 // in both forms; who reads the matrix again gets them back from the file. kCapacity without memory for the panels.
 Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool);
+// The same into panel_bytes() of zeroed memory, on a cache line.
+void pack_panels_at(const ConstView& matrix, bool mapped, ThreadPool& pool, std::byte* to);
 
 }  // namespace ferrum
