@@ -58,7 +58,8 @@ CoreOptions random_engine(Workload& w) {
 EngineStats run_mixed(const Bank& bank, uint64_t seed) {
   Workload w(seed);
   const ModelDevice device{"cpu", "auto", w.pick(8) == 0 ? 2 : 1};
-  const auto core = model_core(bank.family, device, random_engine(w), bank.kv_dtype);
+  const CoreOptions options = random_engine(w);
+  const auto core = model_core(bank.family, device, options, bank.kv_dtype, w.pick(2) * (1 + w.pick(40)));
   const auto count = static_cast<size_t>(3 + w.pick(6));
   std::vector<size_t> chosen;
   std::vector<Heard> heard(count);
@@ -98,6 +99,7 @@ TEST(EngineMixedModels, EachRequestGetsTheTokensItGetsAlone) {
         sum.preemptions += stats.preemptions;
         sum.prefix_hits += stats.prefix_hits;
         sum.prefix_evictions += stats.prefix_evictions;
+        sum.swapped_in += stats.swapped_in;
         sum.drafted_tokens += stats.drafted_tokens;
         sum.accepted_tokens += stats.accepted_tokens;
       }
@@ -106,6 +108,7 @@ TEST(EngineMixedModels, EachRequestGetsTheTokensItGetsAlone) {
   EXPECT_GT(sum.preemptions, seed / 2) << "the pools were never short";
   EXPECT_GT(sum.prefix_hits, seed) << "no prefix was in the cache";
   EXPECT_GT(sum.prefix_evictions, seed) << "the cache was never full";
+  EXPECT_GT(sum.swapped_in, seed) << "nothing came back from swap space";
   EXPECT_GT(sum.accepted_tokens, seed) << "no guess was right";
   EXPECT_GT(sum.drafted_tokens - sum.accepted_tokens, seed) << "no guess was wrong";
 }

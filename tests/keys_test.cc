@@ -163,6 +163,21 @@ TEST_F(KeysTest, PrefixCacheSavesComputingUnlessSwitchedOff) {
   }
 }
 
+TEST_F(KeysTest, SwapSpaceKeepsWhatTheCacheGivesUp) {
+  for (const bool on : {false, true}) {
+    const auto engine = small({{"FERRUM_KV_MAX_BLOCKS", "8"},
+                               {"FERRUM_MAX_BATCHED_TOKENS", "128"},
+                               {"FERRUM_PAGED_MAX_SEQS", "4"},
+                               {"FERRUM_SWAP_SPACE", on ? "4" : "0"}});
+    for (const int tokens : {40, 120, 40}) {  // the second one needs the whole cache
+      ASSERT_TRUE(submit(*engine, prompt(tokens)).is_ok());
+      steps_until_idle(*engine);
+    }
+    EXPECT_EQ(engine->stats().swapped_in > 0, on);
+    EXPECT_EQ(engine->stats().swap_blocks_total > 0, on);
+  }
+}
+
 TEST_F(KeysTest, MemoryFractionSizesTheCache) {
   const auto little = load({{"FERRUM_KV_MEMORY_FRACTION", "0.001"}});
   const auto more = load({{"FERRUM_KV_MEMORY_FRACTION", "0.002"}});
@@ -343,6 +358,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_KV_DTYPE",
                                              "FERRUM_KV_MAX_BLOCKS",
                                              "FERRUM_BLOCK_SIZE",
+                                             "FERRUM_SWAP_SPACE",
                                              "FERRUM_PREFIX_CACHE",
                                              "FERRUM_KV_MEMORY_FRACTION",
                                              "FERRUM_PAGED_MAX_SEQS",

@@ -20,9 +20,9 @@ struct ModelDevice {
   int threads = 1;
 };
 
-// What is of the model is filled in: the vocabulary, and the window, if `options` has one.
+// What is of the model is filled in: the vocabulary, the window, if `options` has one, and what its saved KV is of.
 inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, const ModelDevice& device,
-                                              CoreOptions options, DType kv_dtype) {
+                                              CoreOptions options, DType kv_dtype, int swap_blocks = 0) {
   const std::string path = std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + model_name + ".gguf";
   const int max_tokens = options.scheduler.max_batched_tokens;
   auto file = Gguf::open(path);
@@ -31,6 +31,20 @@ inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, con
   auto model = load_model(*file, **backend, {});
   if (!model.is_ok()) ADD_FAILURE() << model.status().message();
   options.requests.vocab_size = (*model)->spec().vocab_size;
+  options.kv = {.model = model_fingerprint(**file),
+                .arithmetic = device.backend + "/1",
+                .dtype = kv_dtype,
+                .block_size = options.block_size,
+                .layers = (*model)->spec().num_layers,
+                .kv_heads = (*model)->spec().num_kv_heads,
+                .head_dim = (*model)->spec().head_dim,
+                .window = (*model)->spec().sliding_window,
+                .block_bytes = Runner::kv_block_bytes((*model)->spec(), options.block_size, kv_dtype),
+                .vocab_size = (*model)->spec().vocab_size};
+  if (swap_blocks > 0) {
+    options.swap = *SwapSpace::create(swap_blocks * options.kv.block_bytes, options.kv.block_bytes, options.block_size,
+                                      SwapPolicy::kAlways);
+  }
   if (options.window > 0) options.window = (*model)->spec().sliding_window;
   const int max_logits = std::min(options.scheduler.max_logits, max_tokens);
   auto runner = Runner::create(std::move(*backend), std::move(*model),

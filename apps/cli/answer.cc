@@ -47,6 +47,7 @@ Result<Answer> get_answer(Engine& engine, Request request, const TextSink& sink,
   for (;;) {
     for (Event& event : mailbox->take(std::chrono::milliseconds(50))) {
       answer.text += event.text;
+      answer.tokens.insert(answer.tokens.end(), event.tokens.begin(), event.tokens.end());
       if (!event.text.empty() && !cancelled && !sink(event.text)) {
         cancelled = true;
         engine.cancel(id);

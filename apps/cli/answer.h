@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/engine.h"
 
@@ -11,6 +12,7 @@ namespace ferrum {
 
 struct Answer {
   std::string text;
+  std::vector<TokenId> tokens;  // without the one that ended it
   FinishReason reason = FinishReason::kNone;
   bool interrupted = false;
   Usage usage;

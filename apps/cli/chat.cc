@@ -148,7 +148,10 @@ Result<Answer> Conversation::ask(const std::string& message, const TextSink& sin
   request.sampling = settings_.sampling;
   request.stop = settings_.stop;
   request.continues_text = raw_;
+  std::vector<TokenId> tokens = request.prompt;
   FERRUM_ASSIGN_OR_RETURN(Answer answer, get_answer(engine_, std::move(request), sink, interrupted));
+  tokens_ = std::move(tokens);
+  tokens_.insert(tokens_.end(), answer.tokens.begin(), answer.tokens.end());
   last_ = answer.usage;
   add_usage(total_, answer.usage);
   if (!raw_) {

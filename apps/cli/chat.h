@@ -26,6 +26,8 @@ class Conversation {
   const std::string& system() const { return system_; }
   GenerationSettings& settings() { return settings_; }
   size_t messages() const { return messages_.size(); }
+  // The last prompt and its answer, as the model saw them.
+  const std::vector<TokenId>& tokens() const { return tokens_; }
   const Usage& last_usage() const { return last_; }
   const Usage& total_usage() const { return total_; }
 
@@ -37,6 +39,7 @@ class Conversation {
   std::string system_;
   const bool raw_;
   std::vector<std::pair<std::string, std::string>> messages_;  // role, content; without the system's
+  std::vector<TokenId> tokens_;
   Usage last_, total_;
 };
 

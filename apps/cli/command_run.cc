@@ -5,6 +5,7 @@
 
 #include "apps/cli/chat.h"
 #include "apps/cli/cli.h"
+#include "apps/cli/prompt_cache.h"
 #include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 
@@ -18,6 +19,7 @@ struct RunFlags {
   bool has_prompt = false, raw = false, json = false, verbose = false;
   std::vector<std::pair<std::string, std::string>> knobs;  // in the order given
   RecordFiles record;
+  PromptCache cache;
 };
 
 std::string json_line(const nlohmann::ordered_json& value) {
@@ -78,6 +80,7 @@ int run_command(const RunFlags& flags, const Settings& settings) {
   if (!loaded.is_ok()) return report(loaded.status());
   Engine& engine = *loaded->engine;
   engine.start();
+  if (const Status restored = flags.cache.restore(engine); !restored.is_ok()) return report(restored);
   Conversation conversation(engine, std::move(generation), flags.system, flags.raw);
   if (!one_shot && flags.json) {
     return report(invalid_argument("--json needs --prompt or standard input that is not a terminal"));
@@ -85,6 +88,7 @@ int run_command(const RunFlags& flags, const Settings& settings) {
   const int code = one_shot ? answer_and_leave(conversation, flags, *prompt)
                             : chat_interactively(engine, conversation, flags.verbose);
   write_activity(flags.record, engine);
+  if (const Status saved = flags.cache.save(engine, conversation.tokens()); !saved.is_ok()) return report(saved);
   return code;
 }
 
@@ -100,6 +104,9 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
   command->add_flag("--raw", flags->raw, "The prompt as it is, without chat template");
   command->add_flag("--json", flags->json, "One JSON object per line: pieces of text, then a summary");
   command->add_flag("--verbose", flags->verbose, "Timings on standard error");
+  command->add_option("--prompt-cache", flags->cache.file,
+                      "Keep the KV of the text in this file, so that the next run need not read it again");
+  command->add_flag("--prompt-cache-ro", flags->cache.read_only, "Only read that file");
   add_record_flags(*command, flags->record);
   for (const GenerationKnob& knob : generation_knobs()) {
     const std::string name(knob.name);

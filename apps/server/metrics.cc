@@ -113,6 +113,13 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
   single("vllm:generation_tokens", "counter", "Tokens generated.", static_cast<double>(stats.generated_tokens));
   single("vllm:num_preemptions", "counter", "Sequences that gave up their KV blocks to others.",
          static_cast<double>(stats.preemptions));
+  single("ferrum:kv_swapped_out_blocks", "counter", "KV blocks copied to swap space.",
+         static_cast<double>(stats.swapped_out));
+  single("ferrum:kv_swapped_in_blocks", "counter", "KV blocks copied back instead of being computed again.",
+         static_cast<double>(stats.swapped_in));
+  single(
+      "ferrum:kv_swap_usage_perc", "gauge", "Share of the swap space in use; 1 is all.",
+      static_cast<double>(stats.swap_blocks_used) / static_cast<double>(std::max<int64_t>(1, stats.swap_blocks_total)));
   single("vllm:spec_decode_num_drafts", "counter", "Rows that verified guesses.", static_cast<double>(stats.drafts));
   single("vllm:spec_decode_num_draft_tokens", "counter", "Guesses that were verified.",
          static_cast<double>(stats.drafted_tokens));

@@ -140,6 +140,10 @@ std::vector<KeySpec> memory_keys() {
           "Share of the free memory that the KV cache may take by default")
           .number(0.001, 1, "0.5")
           .affects({kMemory}),
+      Row("FERRUM_SWAP_SPACE", "--swap-space", "memory.swap_space",
+          "MiB of host memory for KV blocks that the cache must give up; 0: they are computed again")
+          .integer(0, 1 << 30, "0")
+          .affects({kPerformance, kMemory}),
       Row("FERRUM_BLOCK_SIZE", "--block-size", "memory.block_size", "Tokens per block of the KV cache")
           .integer(1, 1024, "16")
           .affects({kPerformance, kMemory}),

@@ -57,6 +57,7 @@ struct RunConfig {
   std::string kv_dtype = "fp16";
   bool paged_kv = true;
   bool prefix_cache = true;
+  int64_t swap_space_mib = 0;
   std::optional<int64_t> max_model_len;  // only where it was asked for
   int64_t context_length = 0;            // tokens per sequence as they result; 0 = the model says nothing
 

@@ -101,6 +101,9 @@ class MachineResolver {
     const Count waiting = record_.count("FERRUM_MAX_WAITING", {config_.max_waiting, Source::kDefault, {}});
     config_.max_waiting = waiting.value;
     record_.value("max_waiting", std::to_string(waiting.value), waiting, {Effect::kPerformance});
+    const Count swap = record_.count("FERRUM_SWAP_SPACE", {config_.swap_space_mib, Source::kDefault, {}});
+    config_.swap_space_mib = swap.value;
+    record_.value("swap_space_mib", std::to_string(swap.value), swap, {Effect::kPerformance, Effect::kMemory});
     const Word dtype = record_.word("FERRUM_DTYPE", {on_cpu() ? "fp32" : "fp16", Source::kHardwareCapability, {}});
     config_.dtype = dtype.value;
     record_.value("activation_dtype", dtype.value, dtype,

@@ -30,6 +30,7 @@ EngineOptions engine_options(const RunConfig& c) {
   o.parity_gate = c.parity_gate;
   o.profile = {c.decode_op_profile, c.prefill_op_profile, c.decode_layer_profile};
   o.prefix_cache = c.prefix_cache;
+  o.swap_bytes = c.swap_space_mib << 20;
   const std::string& kv = c.kv_dtype;
   FERRUM_CHECK(kv == "fp16" || kv == "bf16" || kv == "fp32" || kv == "int8", "a KV type that the resolver must refuse");
   o.kv_dtype = kv == "fp16" ? DType::kF16 : kv == "bf16" ? DType::kBF16 : kv == "int8" ? DType::kI8 : DType::kF32;

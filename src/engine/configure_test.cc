@@ -52,6 +52,7 @@ TEST(Configure, TheEngineIsToldWhatIsDecided) {
                                  {"FERRUM_MAX_WAITING", "7"},
                                  {"FERRUM_CONTEXT", "100"},
                                  {"FERRUM_BLOCK_SIZE", "8"},
+                                 {"FERRUM_SWAP_SPACE", "3"},
                                  {"FERRUM_KV_BLOCKS", "32"},
                                  {"FERRUM_KV_DTYPE", "bf16"},
                                  {"FERRUM_SPECULATION", "ngram"},
@@ -70,6 +71,7 @@ TEST(Configure, TheEngineIsToldWhatIsDecided) {
   EXPECT_EQ(o.max_waiting, 7);
   EXPECT_EQ(o.max_model_len, 100);
   EXPECT_EQ(o.block_size, 8);
+  EXPECT_EQ(o.swap_bytes, 3 << 20);
   EXPECT_EQ(o.kv_blocks, 32);
   EXPECT_EQ(o.kv_dtype, DType::kBF16);
   EXPECT_EQ(o.active_decode_prefill_chunk, 5);

@@ -32,6 +32,7 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("max_model_len", o.max_model_len, 0, 1 << 30));
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
+  FERRUM_RETURN_IF_ERROR(check_range("swap_bytes", o.swap_bytes, 0, int64_t{1} << 50));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
   FERRUM_RETURN_IF_ERROR(validate(o.speculation));
@@ -55,6 +56,7 @@ struct Parts {
   std::shared_ptr<OpProfile> profile;  // nullptr where nothing is timed
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;
+  std::shared_ptr<const Gguf> file;
 };
 
 class EngineImpl final : public Engine {
@@ -67,6 +69,7 @@ class EngineImpl final : public Engine {
         plan_(std::move(parts.plan)),
         tokenizer_(parts.tokenizer),
         chat_template_(std::move(parts.chat_template)),
+        file_(std::move(parts.file)),
         core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer), std::move(parts.profile)) {}
 
   Result<RequestId> submit(Request request, EventSink sink) override {
@@ -76,6 +79,16 @@ class EngineImpl final : public Engine {
   void start() override { core_.start(); }
   void drain() override { core_.drain(); }
   Result<bool> step() override { return core_.step(); }
+  Result<int> save_kv(std::span<const TokenId> text, const std::string& salt, const std::string& path) override {
+    FERRUM_ASSIGN_OR_RETURN(SavedKv kv, core_.export_kv(text, salt));
+    FERRUM_RETURN_IF_ERROR(write_kv_file(path, kv_identity(), salt, kv));
+    return static_cast<int>(kv.tokens.size());
+  }
+  Result<int> restore_kv(const std::string& path, const std::string& salt) override {
+    FERRUM_ASSIGN_OR_RETURN(const SavedKv kv, read_kv_file(path, kv_identity(), salt, options_.kv_blocks));
+    FERRUM_RETURN_IF_ERROR(core_.import_kv(kv, salt));
+    return static_cast<int>(kv.tokens.size());
+  }
   const EngineOptions& options() const override { return options_; }
   const ModelSpec& model() const override { return spec_; }
   std::shared_ptr<const Tokenizer> tokenizer() const override { return tokenizer_; }
@@ -94,6 +107,14 @@ class EngineImpl final : public Engine {
   const MemoryPlan plan_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const ChatTemplate> chat_template_;
+  // Reads a little of every tensor, so not when the engine starts.
+  KvIdentity kv_identity() const {
+    KvIdentity id = core_.options().kv;
+    id.model = model_fingerprint(*file_);
+    return id;
+  }
+
+  const std::shared_ptr<const Gguf> file_;
   EngineCore core_;
 };
 
@@ -107,6 +128,21 @@ Result<Text> load_text(const Gguf& file) {
   FERRUM_ASSIGN_OR_RETURN(text.tokenizer, Tokenizer::from_gguf(file));
   FERRUM_ASSIGN_OR_RETURN(text.chat_template, ChatTemplate::from_gguf(file, *text.tokenizer));
   return text;
+}
+
+// But for the fingerprint of the model.
+KvIdentity kv_identity(const ModelSpec& spec, const Backend& backend, const EngineOptions& o) {
+  KvIdentity id;
+  id.arithmetic = std::string(backend.name()) + "/" + std::to_string(kKvArithmetic);
+  id.dtype = o.kv_dtype;
+  id.block_size = o.block_size;
+  id.layers = spec.num_layers;
+  id.kv_heads = spec.num_kv_heads;
+  id.head_dim = spec.head_dim;
+  id.window = spec.sliding_window;
+  id.block_bytes = Runner::kv_block_bytes(spec, o.block_size, o.kv_dtype);
+  id.vocab_size = spec.vocab_size;
+  return id;
 }
 
 std::string describe_parts(const Parts& p, const Backend& backend, int64_t kv_bytes) {
@@ -152,6 +188,9 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                 .prefix_cache = o.prefix_cache,
                 .speculation = o.speculation,
                 .record = o.record};
+  if (o.swap_bytes > 0) {
+    FERRUM_ASSIGN_OR_RETURN(parts.core.swap, SwapSpace::create(o.swap_bytes, plan.kv_bytes_per_block, o.block_size));
+  }
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
   runner_options.max_tokens = o.max_batched_tokens;
@@ -217,7 +256,10 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
     for (const std::string& line : describe_experts(*file)) spdlog::info("{}", line);
   }
   report(0.9, "allocating the KV cache");
+  const KvIdentity kv = kv_identity(parts.spec, *backend, plan.options);
   FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), plan));
+  parts.core.kv = kv;
+  parts.file = std::move(file);
   parts.plan = plan;
   report(1.0, "ready");
   return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(parts)));

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct EngineOptions {
   int block_size = 16;           // tokens per KV block
   int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
+  int64_t swap_bytes = 0;  // of host memory for KV blocks that the cache must give up; 0 = they are computed again
   DType kv_dtype = DType::kF16;
   // Of models with experts, cpu backend: rows of a step from which an expert's are gathered; changes no result.
   int expert_batch_threshold = 4;
@@ -100,7 +102,10 @@ struct EngineStats {
   uint64_t drafted_tokens = 0, accepted_tokens = 0;  // as in Usage
   // Prefix cache. A hit is an admission, after a preemption too, that found a part of its text.
   uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
-  uint64_t prefix_saved_tokens = 0;              // that hits did not compute
+  uint64_t prefix_saved_tokens = 0;  // that hits did not compute
+  // Blocks that swap space holds, and that were copied there and back.
+  int64_t swap_blocks_total = 0, swap_blocks_used = 0;
+  uint64_t swapped_out = 0, swapped_in = 0;
   int64_t prefix_entries = 0, prefix_bytes = 0;  // blocks that can be found, and their KV
   std::vector<ExpertLoad> experts;               // by layer; empty for models without experts
 };
@@ -125,6 +130,16 @@ class Engine {
   virtual void start() = 0;         // runs steps on a thread of its own until the engine is destroyed
   virtual void drain() = 0;         // refuses new requests and returns when the running ones have finished
   virtual Result<bool> step() = 0;  // for tests, without start(): one step; false when there was nothing to do
+
+  // Saves the KV of the longest beginning of a text that the prefix cache holds under that cache salt, in whole blocks,
+  // and puts it back, so that requests which begin with it need not read it again. Both return the number of tokens.
+  // From any thread; running requests wait for the copying, not for the disk. docs/kv-file.md.
+  virtual Result<int> save_kv(std::span<const TokenId>, const std::string& /*salt*/, const std::string& /*path*/) {
+    return unsupported("this engine's KV cannot be saved");
+  }
+  virtual Result<int> restore_kv(const std::string& /*path*/, const std::string& /*salt*/) {
+    return unsupported("this engine's KV cannot be restored");
+  }
 
   virtual const EngineOptions& options() const = 0;  // as resolved: no zeros that mean "auto"
   virtual const ModelSpec& model() const = 0;

@@ -25,7 +25,7 @@ EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> r
       tokenizer_(std::move(tokenizer)),
       prefix_key_(random_key()),
       recorder_(options.record, std::move(profile)),
-      kv_(options.num_blocks, options.block_size, options.window),
+      kv_(options.num_blocks, options.block_size, options.window, options.swap ? options.swap->places() : 0),
       scheduler_(options.scheduler, kv_) {}
 
 EngineCore::~EngineCore() { shut_down(); }
@@ -38,7 +38,11 @@ Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
   const RequestId id = ++last_id_;
   NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
   PrefixChain chain;
-  if (options_.prefix_cache) chain = PrefixChain(prefix_key_, request.cache_salt, options_.block_size);
+  if (options_.prefix_cache) {
+    chain = PrefixChain(prefix_key_, request.cache_salt, options_.block_size);
+  } else if (options_.swap) {  // names that nobody else has, by which it finds its own blocks after a preemption
+    chain = PrefixChain(siphash128(std::as_bytes(std::span(&id, 1)), prefix_key_), "", options_.block_size);
+  }
   entry.prefix = chain.extend(request.prompt);
   auto sequence =
       std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length, std::move(chain));
@@ -72,10 +76,12 @@ void EngineCore::thread_main() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      work_.wait(lock,
-                 [&] { return stopping_ || !cancels_.empty() || scheduler_.running() + scheduler_.waiting() > 0; });
+      work_.wait(lock, [&] {
+        return stopping_ || !cancels_.empty() || !visits_.empty() || scheduler_.running() + scheduler_.waiting() > 0;
+      });
       if (stopping_) return;
     }
+    make_visits();
     run_step();
   }
 }
@@ -118,6 +124,7 @@ EngineCore::Step EngineCore::begin_step() {
   std::lock_guard lock(mutex_);
   Step step;
   apply_cancels(step);
+  if (options_.swap) kv_.set_swapping(options_.swap->pays());
   step.plan = scheduler_.plan();
   recorder_.end_phase(StepPhase::kPlan);
   if (!step.plan) return step;
@@ -160,9 +167,16 @@ void EngineCore::apply_cancels(Step& step) {
 
 // The transaction: all rows count, or none does.
 void EngineCore::run(Step& step) {
-  recorder_.begin_forward(
-      std::any_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; }));
+  const bool reads =
+      std::any_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; });
+  recorder_.begin_forward(reads);
+  if (options_.swap) options_.swap->make(step.plan->moves, *runner_);
+  const auto begin = std::chrono::steady_clock::now();
   const Result<ConstView> logits = runner_->run(step.batch);
+  if (options_.swap && reads) {
+    options_.swap->note_step(step.batch.num_tokens(),
+                             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
   recorder_.end_phase(StepPhase::kForward);
   if (!logits.is_ok()) return fail(step, logits.status());
   const std::string fault = runner_->fault();
@@ -242,6 +256,7 @@ void EngineCore::shut_down() {
   }
   work_.notify_all();
   if (thread_.joinable()) thread_.join();
+  for (Visit& visit : visits_) visit.made.set_value(false);
   for (const auto& [id, sequence] : sequences_) {
     sequence->finish(FinishReason::kCancelled);
     deliver_to(*sequence);
@@ -261,6 +276,10 @@ EngineStats EngineCore::stats() const {
   stats.prefix_evictions = prefix.evictions;
   stats.prefix_saved_tokens = prefix.saved_tokens;
   stats.prefix_entries = prefix.entries;
+  stats.swap_blocks_total = options_.swap ? options_.swap->places() : 0;
+  stats.swap_blocks_used = prefix.swap_entries;
+  stats.swapped_out = prefix.swapped_out;
+  stats.swapped_in = prefix.swapped_in;
   stats.prefix_bytes = prefix.entries * options_.block_bytes;
   stats.experts = runner_->expert_load();
   return stats;

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -13,9 +15,11 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/kv_file.h"
 #include "engine/request_check.h"
 #include "engine/sequence.h"
 #include "engine/step_runner.h"
+#include "engine/swap_space.h"
 #include "sched/scheduler.h"
 #include "trace/flight_recorder.h"
 
@@ -31,6 +35,8 @@ struct CoreOptions {
   bool prefix_cache = false;
   SpeculationParams speculation;  // of requests that do not say
   RecordLimits record;
+  std::shared_ptr<SwapSpace> swap = nullptr;  // for this engine alone; nullptr = what is evicted is lost
+  KvIdentity kv = {};                         // of KV that is saved and restored; block_bytes 0 = none is
 };
 
 class EngineCore {
@@ -49,6 +55,12 @@ class EngineCore {
   Result<bool> step();
   EngineStats stats() const;
   const FlightRecorder& recorder() const { return recorder_; }
+  const CoreOptions& options() const { return options_; }
+
+  // The KV of the longest beginning of a text that the cache holds under that salt, and the way back into the cache.
+  // From any thread; the copying happens between two steps. Errors as of Engine::save_kv and restore_kv.
+  Result<SavedKv> export_kv(std::span<const TokenId> text, const std::string& salt);
+  Status import_kv(const SavedKv& kv, const std::string& salt);
 
   // Broken invariants of scheduler and allocator; for tests, while no step runs.
   std::vector<std::string> violations() const;
@@ -74,6 +86,9 @@ class EngineCore {
   void forget_finished(const Step& step);
   void deliver_to(Sequence& sequence);
   void shut_down();
+  Status between_steps(const std::function<void()>& call);
+  void make_visits();
+  std::vector<PrefixHash> chain_of(std::span<const TokenId> text, const std::string& salt) const;
 
   const CoreOptions options_;
   const std::unique_ptr<StepRunner> runner_;  // step thread
@@ -91,6 +106,11 @@ class EngineCore {
   Scheduler scheduler_;
   std::unordered_map<RequestId, std::unique_ptr<Sequence>> sequences_;  // until their last event is delivered
   std::vector<RequestId> cancels_;
+  struct Visit {
+    const std::function<void()>* call;
+    std::promise<bool> made;
+  };
+  std::vector<Visit> visits_;  // what others want to do between two steps
   bool draining_ = false;
   bool stopping_ = false;
   EngineStats stats_;

@@ -36,7 +36,12 @@ Heard alone(Request request, float habit) {
 EngineStats run_mixed(uint64_t seed) {
   Workload w(seed);
   const float habit = seed % 2 == 0 ? 0 : kHabit;
-  const auto core = make_core(w.tight(), habit);
+  CoreOptions options = w.tight();
+  if (w.pick(3) == 0) {
+    const int64_t block_bytes = static_cast<int64_t>(FakeRunner::kTokenBytes) * options.block_size;
+    options.swap = *SwapSpace::create(block_bytes * (1 + w.pick(60)), block_bytes, 1, SwapPolicy::kAlways);
+  }
+  const auto core = make_core(options, habit);
   const auto count = static_cast<size_t>(4 + w.pick(16));
   std::vector<Request> requests;
   std::vector<Heard> heard(count);
@@ -67,18 +72,20 @@ EngineStats run_mixed(uint64_t seed) {
 }
 
 TEST(EngineMixed, EachRequestGetsTheTokensItGetsAloneIn1000RandomWorkloads) {
-  uint64_t preemptions = 0, accepted = 0, rejected = 0, hits = 0, evictions = 0;
+  uint64_t preemptions = 0, accepted = 0, rejected = 0, hits = 0, evictions = 0, swapped = 0;
   for (uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) {
     const EngineStats stats = run_mixed(seed);
     preemptions += stats.preemptions;
     hits += stats.prefix_hits;
     evictions += stats.prefix_evictions;
+    swapped += stats.swapped_in;
     accepted += stats.accepted_tokens;
     rejected += stats.drafted_tokens - stats.accepted_tokens;
   }
   EXPECT_GT(preemptions, 1000u) << "the pools were never short";
   EXPECT_GT(hits, 1000u) << "no prefix was in the cache";
   EXPECT_GT(evictions, 1000u) << "the cache was never full";
+  EXPECT_GT(swapped, 1000u) << "nothing came back from swap space";
   EXPECT_GT(accepted, 10000u) << "no guess was right";
   EXPECT_GT(rejected, 10000u) << "no guess was wrong";
 }

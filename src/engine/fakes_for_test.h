@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <thread>
@@ -73,12 +74,21 @@ class FakeRunner : public StepRunner {
     return ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab});
   }
 
+  static constexpr size_t kTokenBytes = 16;  // of a token's KV
+  void read_block(BlockId block, std::byte* to) const override {
+    std::memcpy(to, memory_.data() + block * block_size_, kTokenBytes * static_cast<size_t>(block_size_));
+  }
+  void write_block(BlockId block, const std::byte* from) override {
+    std::memcpy(memory_.data() + block * block_size_, from, kTokenBytes * static_cast<size_t>(block_size_));
+  }
+
  private:
   struct Cell {
     uint64_t hash = 0;
     int poison = 0;  // tokens since the poison, if there was one
     TokenId last = 0;
   };
+  static_assert(sizeof(Cell) == kTokenBytes);
 
   static uint64_t mix(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;

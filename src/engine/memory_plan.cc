@@ -229,6 +229,9 @@ class Planner {
     d.max_model_len = o_.max_model_len;
     d.kv_blocks = o_.kv_blocks;
     d.memory_fraction = on_device() ? 1.0 : o_.kv_memory_fraction;
+    add("swap space", MemoryKind::kAnonymous, o_.swap_bytes,
+        o_.swap_bytes > 0 ? "for " + std::to_string(o_.swap_bytes / d.block_bytes) + " blocks; taken when it is used"
+                          : "none: what the KV cache gives up is computed again");
     d.free_bytes = free_for_kv();
     const Result<KvSizing> kv = size_kv(d);
     if (kv.is_ok()) {

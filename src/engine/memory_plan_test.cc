@@ -112,6 +112,9 @@ TEST_F(MemoryPlanTest, GrowsWithWhatItIsAskedFor) {
   MemoryDemand d = demand();
   d.options.kv_dtype = DType::kF32;
   EXPECT_EQ(part(plan(d), "KV cache"), 2 * part(base, "KV cache"));
+  MemoryDemand swaps = d;
+  swaps.options.swap_bytes = 5 * kMiB;
+  EXPECT_EQ(plan(swaps).host_total(), plan(d).host_total() + 5 * kMiB);
   d.options.kv_dtype = DType::kI8;  // half, and a float per token and KV head for each of K and V
   const auto spec = read_model_spec(*file_);
   ASSERT_TRUE(spec.is_ok());

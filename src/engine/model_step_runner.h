@@ -17,6 +17,8 @@ class ModelStepRunner final : public StepRunner {
   }
   std::vector<ExpertLoad> expert_load() const override { return runner_->expert_load(); }
   std::string fault() const override { return runner_->router_fault(); }
+  void read_block(BlockId block, std::byte* to) const override { runner_->read_block(block, to); }
+  void write_block(BlockId block, const std::byte* from) override { runner_->write_block(block, from); }
 
  private:
   std::unique_ptr<Runner> runner_;

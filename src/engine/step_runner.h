@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "tensor/view.h"
 #include "types/batch.h"
@@ -22,6 +23,10 @@ class StepRunner {
   virtual std::vector<ExpertLoad> expert_load() const { return {}; }
   // What made results of the last step NaN, if that is known: "the router of layer 3 ..."; else empty.
   virtual std::string fault() const { return {}; }
+  // The KV of a block as bytes, as many as CoreOptions::kv says, by the same thread. Only engines whose KV is saved and
+  // restored ask for it.
+  virtual void read_block(BlockId, std::byte* /*to*/) const { FERRUM_CHECK(false, "this runner's KV has no bytes"); }
+  virtual void write_block(BlockId, const std::byte* /*from*/) { FERRUM_CHECK(false, "this runner's KV has no bytes"); }
 };
 
 }  // namespace ferrum

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <type_traits>
 #include <utility>
 
 #include "base/quote.h"
+#include "io/file_sink.h"
 #include "io/gguf.h"
 #include "io/gguf_parse.h"
 #include "io/gguf_split.h"
@@ -88,42 +87,6 @@ bool put_value(std::string& out, const GgufValue& value) {
 }
 
 using Sink = std::function<Status(const void* data, size_t bytes)>;
-
-// Writes through stdio to path + ".part"; commit() puts the file in its place, otherwise it is removed again.
-class FileSink {
- public:
-  explicit FileSink(std::string path) : path_(std::move(path)), temporary_(path_ + ".part") {
-    file_ = std::fopen(temporary_.c_str(), "wbe");
-  }
-  ~FileSink() {
-    if (file_ == nullptr) return;
-    std::fclose(file_);
-    std::remove(temporary_.c_str());
-  }
-  FileSink(const FileSink&) = delete;
-  FileSink& operator=(const FileSink&) = delete;
-
-  Status write(const void* data, size_t bytes) {
-    if (file_ == nullptr || std::fwrite(data, 1, bytes, file_) != bytes) return failed("write");
-    return Status::ok();
-  }
-  Status commit() {
-    if (file_ == nullptr) return failed("write");
-    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
-    if (closed && std::rename(temporary_.c_str(), path_.c_str()) == 0) return Status::ok();
-    const Status status = failed(closed ? "rename" : "write");
-    std::remove(temporary_.c_str());
-    return status;
-  }
-
- private:
-  Status failed(const char* what) const {
-    return io_error("cannot " + std::string(what) + " " + quoted(temporary_, 4096) + ": " + std::strerror(errno));
-  }
-  std::string path_;
-  std::string temporary_;
-  std::FILE* file_ = nullptr;
-};
 
 }  // namespace
 

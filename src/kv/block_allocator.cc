@@ -6,8 +6,10 @@
 
 namespace ferrum {
 
-BlockAllocator::BlockAllocator(int num_blocks, int block_size, int window) : block_size_(block_size), window_(window) {
-  FERRUM_CHECK(num_blocks >= 0 && block_size >= 1 && window >= 0, "a KV pool needs a size");
+BlockAllocator::BlockAllocator(int num_blocks, int block_size, int window, int swap_places)
+    : block_size_(block_size), window_(window), swap_places_(swap_places) {
+  FERRUM_CHECK(num_blocks >= 0 && block_size >= 1 && window >= 0 && swap_places >= 0, "a KV pool needs a size");
+  for (int32_t place = swap_places - 1; place >= 0; --place) empty_places_.push_back(place);
   references_.assign(static_cast<size_t>(num_blocks), 0);
   empty_.reserve(static_cast<size_t>(num_blocks));
   for (BlockId b = num_blocks - 1; b >= 0; --b) empty_.push_back(b);
@@ -54,14 +56,41 @@ int64_t BlockAllocator::reach(SeqId seq, int free_blocks) const {
 BlockId BlockAllocator::take() {
   BlockId block = kNoBlock;
   if (empty_.empty()) {
+    const PrefixHash content = index_.idle_longest();
     block = index_.evict();
     ++stats_.evictions;
+    swap_out(content, block);
   } else {
     block = empty_.back();
     empty_.pop_back();
   }
   references(block) = 1;
   return block;
+}
+
+void BlockAllocator::swap_out(const PrefixHash& name, BlockId block) {
+  const bool has_room = !empty_places_.empty() || swapped_.size() > 0;
+  if (!swapping_ || !has_room) return;
+  if (empty_places_.empty()) empty_places_.push_back(swapped_.evict());
+  const int32_t place = empty_places_.back();
+  empty_places_.pop_back();
+  swapped_.insert(name, place);
+  swapped_.set_idle(place);
+  moves_.push_back({KvMove::kOut, block, place});
+  ++stats_.swapped_out;
+}
+
+void BlockAllocator::forget_place(int32_t place) {
+  swapped_.set_busy(place);
+  swapped_.erase(place);
+  empty_places_.push_back(place);
+}
+
+// A block gets a name; what swap space has under it is no longer needed. False where the name or the block has one.
+bool BlockAllocator::name(const PrefixHash& hash, BlockId block) {
+  if (!index_.insert(hash, block)) return false;
+  if (const std::optional<int32_t> place = swapped_.find(hash)) forget_place(*place);
+  return true;
 }
 
 void BlockAllocator::hold(BlockId block) {
@@ -204,13 +233,14 @@ PrefixMatch BlockAllocator::match(std::span<const PrefixHash> chain, int max_tok
   PrefixMatch best;
   int gap = 0, idle = 0;  // blocks up to the last one that is not there; idle ones since
   for (int n = 1; n <= most && (window_ > 0 || gap == 0); ++n) {
-    const std::optional<BlockId> block = index_.find(chain[static_cast<size_t>(n - 1)]);
-    if (!block) {
+    const PrefixHash& hash = chain[static_cast<size_t>(n - 1)];
+    const std::optional<BlockId> block = index_.find(hash);
+    if (!block && !swapped_.find(hash)) {
       gap = n;
       idle = 0;
       continue;
     }
-    idle += index_.is_idle(*block) ? 1 : 0;
+    idle += !block || index_.is_idle(*block) ? 1 : 0;
     if (gap <= first_seen_block(int64_t{n} * block_size_)) best = {n, gap, idle};
   }
   return best;
@@ -222,14 +252,72 @@ void BlockAllocator::attach(SeqId seq, std::span<const PrefixHash> chain, const 
     if (!chain.empty()) ++stats_.misses;
     return;
   }
-  Entry entry{match.blocks * block_size_, match.blocks, {}};
-  for (int i = 0; i < match.blocks; ++i) {
-    entry.blocks.push_back(i < match.missing ? kNoBlock : index_.find(chain[static_cast<size_t>(i)]).value());
-    hold(entry.blocks.back());
-  }
+  Entry entry{match.blocks * block_size_, match.blocks, found(chain, match)};
+  for (const BlockId block : entry.blocks) hold(block);
+  swap_in(entry, chain, match);
   ++stats_.hits;
   stats_.saved_tokens += static_cast<uint64_t>(entry.tokens);
   entries_.emplace(seq, std::move(entry));
+}
+
+// What found() left empty. The names are out of swap space before blocks are taken, which may swap out others.
+void BlockAllocator::swap_in(Entry& entry, std::span<const PrefixHash> chain, const PrefixMatch& match) {
+  std::vector<std::pair<size_t, int32_t>> wanted;  // index of the block, place
+  for (auto i = static_cast<size_t>(match.missing); i < entry.blocks.size(); ++i) {
+    if (entry.blocks[i] != kNoBlock) continue;
+    const int32_t place = swapped_.find(chain[i]).value();
+    swapped_.set_busy(place);
+    swapped_.erase(place);
+    wanted.emplace_back(i, place);
+  }
+  for (const auto& [i, place] : wanted) {
+    entry.blocks[i] = take();
+    index_.insert(chain[i], entry.blocks[i]);
+    moves_.push_back({KvMove::kIn, entry.blocks[i], place});
+    empty_places_.push_back(place);
+    ++stats_.swapped_in;
+  }
+}
+
+std::vector<BlockId> BlockAllocator::found(std::span<const PrefixHash> chain, const PrefixMatch& match) const {
+  std::vector<BlockId> blocks;
+  for (int i = 0; i < match.blocks; ++i) {
+    blocks.push_back(i < match.missing ? kNoBlock : index_.find(chain[static_cast<size_t>(i)]).value_or(kNoBlock));
+  }
+  return blocks;
+}
+
+Result<std::vector<std::pair<int, BlockId>>> BlockAllocator::adopt(std::span<const PrefixHash> chain, int missing) {
+  const auto end = static_cast<int>(chain.size());
+  const auto known = [&](int i) { return index_.find(chain[static_cast<size_t>(i)]); };
+  int needed = 0, idle = 0;
+  for (int i = missing; i < end; ++i) {
+    const std::optional<BlockId> block = known(i);
+    needed += block ? 0 : 1;
+    idle += block && index_.is_idle(*block) ? 1 : 0;
+  }
+  if (needed > free_blocks() - idle) {
+    return capacity_exceeded("the KV cache has " + std::to_string(free_blocks()) + " of " +
+                             std::to_string(num_blocks()) + " blocks free, " + std::to_string(needed + idle) +
+                             " are needed");
+  }
+  std::vector<BlockId> held;  // so that none of the text is evicted for the rest of it
+  for (int i = missing; i < end; ++i) {
+    if (const std::optional<BlockId> block = known(i)) {
+      hold(*block);
+      held.push_back(*block);
+    }
+  }
+  std::vector<std::pair<int, BlockId>> to_fill;
+  for (int i = missing; i < end; ++i) {
+    if (known(i)) continue;
+    to_fill.emplace_back(i, take());
+    name(chain[static_cast<size_t>(i)], to_fill.back().second);
+  }
+  // As in truncate(): the end of the text is the first to be evicted.
+  for (auto it = to_fill.rbegin(); it != to_fill.rend(); ++it) give_back(it->second);
+  for (auto it = held.rbegin(); it != held.rend(); ++it) give_back(*it);
+  return to_fill;
 }
 
 void BlockAllocator::publish(SeqId seq, std::span<const PrefixHash> chain) {
@@ -239,18 +327,27 @@ void BlockAllocator::publish(SeqId seq, std::span<const PrefixHash> chain) {
   const int end = std::min(static_cast<int>(chain.size()), entry.tokens / block_size_);
   for (; entry.published < end; ++entry.published) {
     const auto i = static_cast<size_t>(entry.published);
-    if (entry.blocks[i] != kNoBlock) index_.insert(chain[i], entry.blocks[i]);
+    if (entry.blocks[i] != kNoBlock) name(chain[i], entry.blocks[i]);
   }
 }
 
 PrefixStats BlockAllocator::prefix_stats() const {
   PrefixStats stats = stats_;
   stats.entries = index_.size();
+  stats.swap_entries = swapped_.size();
   return stats;
 }
 
 std::vector<std::string> BlockAllocator::violations() const {
   std::vector<std::string> found = index_.violations();
+  for (const std::string& what : swapped_.violations()) found.push_back("swap space: " + what);
+  if (swapped_.size() != swapped_.idle() || swapped_.size() + static_cast<int>(empty_places_.size()) != swap_places_) {
+    found.push_back("places in swap space are lost");
+  }
+  for (BlockId block = 0; block < num_blocks(); ++block) {
+    const PrefixHash* name_of = index_.name(block);
+    if (name_of != nullptr && swapped_.find(*name_of)) found.push_back("a text is in the pool and in swap space");
+  }
   std::vector<int32_t> held(references_.size(), 0);
   for (const auto& [seq, entry] : entries_) {
     const std::string who = "sequence " + std::to_string(seq);

@@ -16,21 +16,26 @@ using Text = std::vector<TokenId>;
 // What is "computed" for a position is a hash of the text up to there, and it is written to (block, offset) of a fake
 // memory: a block in two hands, a copy that is missing, or a match of another text reads back something else. Texts are
 // of two tokens, so that they often begin alike. The model of the index is a map from texts to blocks, and a list of
-// those whose block is idle.
+// those whose block is idle; swap space is a list of texts, and a second fake memory.
 class ModelCheck {
  public:
-  ModelCheck(int blocks, int block_size, uint64_t seed)
-      : kv_(blocks, block_size), memory_(static_cast<size_t>(blocks * block_size)), rng_(seed) {}
+  ModelCheck(int blocks, int block_size, int swap_places, uint64_t seed)
+      : kv_(blocks, block_size, 0, swap_places),
+        memory_(static_cast<size_t>(blocks * block_size)),
+        swap_memory_(static_cast<size_t>(swap_places * block_size)),
+        swap_places_(static_cast<size_t>(swap_places)),
+        rng_(seed) {}
 
   void run(int operations) {
     for (int i = 0; i < operations && !::testing::Test::HasFailure(); ++i) {
-      operate(pick(12));
+      operate(pick(13));
       check(i);
     }
     EXPECT_GT(refused_, 0) << "the pool was never exhausted: the test would not see an overcommit";
     EXPECT_EQ(copies_ > 0, kv_.block_size() > 1) << "a block of one token is never shared half full";
     EXPECT_GT(kv_.prefix_stats().evictions, 0u);
     EXPECT_GT(revived_, 0);
+    EXPECT_EQ(kv_.prefix_stats().swapped_in > 0, swap_places_ > 0);
   }
 
  private:
@@ -78,7 +83,9 @@ class ModelCheck {
     if (which < 5) return grow(/*keep=*/which < 4);
     if (which < 7) return shorten(any(), which == 5);
     if (which == 7) return fork();
-    which < 10 ? publish(any()) : attach();
+    if (which < 12) return which < 10 ? publish(any()) : attach();
+    if (pick(20) == 0) kv_.set_swapping(swapping_ = !swapping_);
+    adopt();
   }
 
   void grow(bool keep) {
@@ -104,10 +111,8 @@ class ModelCheck {
       ++refused_;
       return;
     }
-    for (int evicted = needed - empty; evicted > 0; --evicted) {
-      names_.erase(idle_.front());
-      idle_.erase(idle_.begin());
-    }
+    for (int evicted = needed - empty; evicted > 0; --evicted) evict();
+    move();
     // What is written in place has another content from now on.
     for (const auto& [block, count] : writers) {
       const Text* text = in_place(block, target) ? named(block) : nullptr;
@@ -120,6 +125,61 @@ class ModelCheck {
     }
     for (const auto& [seq, tokens] : target) write(seq, tokens, keep);
     if (!keep) kv_.rollback(std::move(result).value());
+  }
+  void evict() {
+    const Text text = idle_.front();
+    names_.erase(text);
+    idle_.erase(idle_.begin());
+    const bool full = swapped_.size() + reserved_ >= swap_places_;
+    if (!swapping_ || (full && swapped_.empty())) return;
+    if (full) swapped_.erase(swapped_.begin());
+    swapped_.push_back(text);
+  }
+  int empty_blocks() const { return kv_.num_blocks() - used() - static_cast<int>(idle_.size()); }
+  // A text whose KV comes from elsewhere.
+  void adopt() {
+    const Text text = random_text(pick(5 * kv_.block_size()));
+    const std::vector<PrefixHash> hashes = chain(text);
+    std::vector<Text> known, unknown;
+    for (int n = 1; n <= static_cast<int>(hashes.size()); ++n) {
+      const Text block = beginning(text, n);
+      (names_.count(block) != 0 ? known : unknown).push_back(block);
+    }
+    const auto is_known = [&](const Text& t) { return std::count(known.begin(), known.end(), t) != 0; };
+    const int idle = static_cast<int>(std::count_if(idle_.begin(), idle_.end(), is_known));
+    const int empty = empty_blocks();
+    const auto to_fill = kv_.adopt(hashes, 0);
+    ASSERT_EQ(to_fill.is_ok(), static_cast<int>(unknown.size()) <= empty + static_cast<int>(idle_.size()) - idle);
+    if (!to_fill.is_ok()) return;
+    ASSERT_EQ(to_fill->size(), unknown.size());
+    std::vector<Text> held;
+    std::copy_if(known.begin(), known.end(), std::back_inserter(held),
+                 [&](const Text& t) { return std::count(idle_.begin(), idle_.end(), t) != 0; });
+    std::erase_if(idle_, is_known);
+    for (size_t i = 0; i < unknown.size(); ++i) {
+      if (static_cast<int>(i) >= empty) evict();
+      std::erase(swapped_, unknown[i]);
+    }
+    move();
+    for (size_t i = 0; i < unknown.size(); ++i) {
+      names_[unknown[i]] = (*to_fill)[i].second;
+      uint64_t sum = 0;
+      const int first = (*to_fill)[i].first * kv_.block_size();
+      for (int p = 0; p < first + kv_.block_size(); ++p) {
+        sum = computed(sum, text[static_cast<size_t>(p)]);
+        if (p >= first) memory_[static_cast<size_t>((*to_fill)[i].second * kv_.block_size() + p - first)] = sum;
+      }
+    }
+    idle_.insert(idle_.end(), unknown.rbegin(), unknown.rend());
+    idle_.insert(idle_.end(), held.rbegin(), held.rend());
+  }
+  void move() {
+    const int size = kv_.block_size();
+    for (const KvMove& m : kv_.take_moves()) {
+      const auto block = memory_.begin() + m.block * size;
+      const auto place = swap_memory_.begin() + m.place * size;
+      m.kind == KvMove::kOut ? std::copy_n(block, size, place) : std::copy_n(place, size, block);
+    }
   }
   // Whether one of the grown sequences still ends in the block, and so wrote into it.
   bool in_place(BlockId block, const std::map<SeqId, int>& target) const {
@@ -171,7 +231,8 @@ class ModelCheck {
     kv_.publish(seq, chain(text));
     for (int& n = ++seen_[seq]; n <= static_cast<int>(text.size()) / kv_.block_size(); ++n) {
       const BlockId block = kv_.table(seq)[static_cast<size_t>(n - 1)];
-      if (named(block) == nullptr) names_.emplace(beginning(text, n), block);
+      if (named(block) == nullptr && names_.emplace(beginning(text, n), block).second)
+        std::erase(swapped_, beginning(text, n));
     }
     --seen_[seq];
   }
@@ -183,18 +244,32 @@ class ModelCheck {
     if (texts_.count(seq) != 0) return;
     const Text text = random_text(pick(6 * kv_.block_size()));
     const int most = pick(static_cast<int>(text.size()) + 2);
-    int expected = 0, idle = 0;
+    int expected = 0, idle = 0, from_swap = 0;
+    std::set<Text> wanted;
     while ((expected + 1) * kv_.block_size() <= std::min(most, static_cast<int>(text.size()))) {
-      const auto it = names_.find(beginning(text, expected + 1));
-      if (it == names_.end()) break;
-      const auto place = std::find(idle_.begin(), idle_.end(), it->first);
-      if (place != idle_.end()) idle_.erase(place), ++idle;
+      const Text block = beginning(text, expected + 1);
+      if (names_.count(block) == 0 && std::count(swapped_.begin(), swapped_.end(), block) == 0) break;
+      wanted.insert(block);
       ++expected;
     }
+    const auto is_wanted = [&](const Text& t) { return wanted.count(t) != 0; };
+    idle = static_cast<int>(std::count_if(idle_.begin(), idle_.end(), is_wanted));
+    from_swap = static_cast<int>(std::count_if(swapped_.begin(), swapped_.end(), is_wanted));
     const PrefixMatch match = kv_.match(chain(text), most);
     ASSERT_EQ(match.blocks, expected);
-    ASSERT_EQ(match.idle, idle);
+    ASSERT_EQ(match.idle, idle + from_swap);
+    const int empty = empty_blocks();
+    if (from_swap > empty + static_cast<int>(idle_.size()) - idle) return;  // the scheduler would not
+    std::erase_if(idle_, is_wanted);
+    std::erase_if(swapped_, is_wanted);
+    reserved_ = static_cast<size_t>(from_swap);
+    for (int n = 0; n < from_swap; ++n) {
+      if (n >= empty) evict();
+      --reserved_;
+    }
     kv_.attach(seq, chain(text), match);
+    move();
+    for (int n = 1; n <= expected; ++n) names_[beginning(text, n)] = kv_.table(seq)[static_cast<size_t>(n - 1)];
     revived_ += idle;
     if (expected > 0) texts_[seq] = beginning(text, expected);
     seen_[seq] = expected;
@@ -216,7 +291,11 @@ class ModelCheck {
   }
 
   BlockAllocator kv_;
-  std::vector<uint64_t> memory_;
+  std::vector<uint64_t> memory_, swap_memory_;
+  const size_t swap_places_;
+  size_t reserved_ = 0;  // places of blocks that are on their way in
+  bool swapping_ = true;
+  std::vector<Text> swapped_;  // longest first
   std::map<SeqId, Text> texts_;
   std::map<SeqId, int> seen_;  // blocks that publish() was told of; each is offered once
   std::map<Text, BlockId> names_;
@@ -226,9 +305,10 @@ class ModelCheck {
 };
 
 TEST(KvModelCheck, AgreesWithANaiveModelOverAMillionOperations) {
-  ModelCheck(16, 4, 1).run(500'000);
-  ModelCheck(9, 1, 2).run(300'000);
-  ModelCheck(12, 3, 3).run(200'000);
+  ModelCheck(16, 4, 0, 1).run(300'000);
+  ModelCheck(16, 4, 12, 4).run(200'000);
+  ModelCheck(9, 1, 3, 2).run(300'000);
+  ModelCheck(12, 3, 40, 3).run(200'000);
 }
 
 }  // namespace

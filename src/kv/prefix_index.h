@@ -16,6 +16,11 @@ class PrefixIndex {
  public:
   // The block that holds the prefix.
   std::optional<BlockId> find(const PrefixHash& hash) const;
+  // The name of a block; nullptr if it has none.
+  const PrefixHash* name(BlockId block) const {
+    const auto it = entries_.find(block);
+    return it == entries_.end() ? nullptr : &it->second.hash;
+  }
   bool holds(BlockId block) const { return entries_.count(block) != 0; }
 
   // A block in use gets a name; false, and nothing happens, where the block or the name is taken.
@@ -24,8 +29,9 @@ class PrefixIndex {
   // The last user of an indexed block lets go of it; a user comes back.
   void set_idle(BlockId block);
   void set_busy(BlockId block);
-  // Forgets the block that is idle longest; there must be one.
+  // Forgets the block that is idle longest, of this name; there must be one.
   BlockId evict();
+  const PrefixHash& idle_longest() const { return entries_.at(idle_.front()).hash; }
 
   int size() const { return static_cast<int>(entries_.size()); }
   int idle() const { return static_cast<int>(idle_.size()); }

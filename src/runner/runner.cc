@@ -136,18 +136,39 @@ void Runner::check(const Batch& batch) const {
   for (size_t i = 0; i < rows; ++i) check_row(batch, i);
 }
 
-// A block is contiguous in each view, whatever its inner order, so copying its bytes copies its KV.
-void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
-  const auto copy_in = [&](View& view, const BlockCopy& copy) {
-    if (view.rank == 0) return;
-    const auto bytes = bytes_of(view.dtype, view.elements()) / kv_.num_blocks;
-    auto* const base = static_cast<std::byte*>(view.data);
-    std::memcpy(base + copy.to * bytes, base + copy.from * bytes, static_cast<size_t>(bytes));
-  };
-  for (const BlockCopy& copy : copies) {
-    for (KvLayer& layer : kv_.layers) {
-      for (View* view : {&layer.k, &layer.v, &layer.k_scale, &layer.v_scale}) copy_in(*view, copy);
+// A block is contiguous in each view, whatever its inner order, so its bytes are its KV.
+template <typename Visitor>
+void Runner::visit_block(BlockId block, const Visitor& visitor) const {
+  FERRUM_CHECK(block >= 0 && block < kv_.num_blocks, "KV of no such block");
+  for (const KvLayer& layer : kv_.layers) {
+    for (const View* view : {&layer.k, &layer.v, &layer.k_scale, &layer.v_scale}) {
+      if (view->rank == 0) continue;
+      const auto bytes = bytes_of(view->dtype, view->elements()) / kv_.num_blocks;
+      visitor(static_cast<std::byte*>(view->data) + block * bytes, static_cast<size_t>(bytes));
     }
+  }
+}
+
+void Runner::read_block(BlockId block, std::byte* to) const {
+  visit_block(block, [&](const std::byte* part, size_t bytes) {
+    std::memcpy(to, part, bytes);
+    to += bytes;
+  });
+}
+
+void Runner::write_block(BlockId block, const std::byte* from) {
+  visit_block(block, [&](std::byte* part, size_t bytes) {
+    std::memcpy(part, from, bytes);
+    from += bytes;
+  });
+}
+
+void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
+  if (copies.empty()) return;
+  std::vector<std::byte> bytes(static_cast<size_t>(block_bytes()));
+  for (const BlockCopy& copy : copies) {
+    read_block(copy.from, bytes.data());
+    write_block(copy.to, bytes.data());
   }
 }
 

@@ -43,6 +43,10 @@ class Runner {
   std::vector<ExpertLoad> expert_load() const;
   // Why results of the last step may be NaN: the first router whose logits were, by layer and tensor; empty if none.
   const std::string& router_fault() const { return router_fault_; }
+  // The KV of one block as block_bytes() bytes, layer by layer: K, V, their scales. Between steps.
+  int64_t block_bytes() const { return kv_block_bytes(model_->spec(), options_.block_size, options_.kv_dtype); }
+  void read_block(BlockId block, std::byte* to) const;
+  void write_block(BlockId block, const std::byte* from);
 
   const Model& model() const { return *model_; }
   const Backend& backend() const { return *backend_; }
@@ -54,6 +58,8 @@ class Runner {
 
   Status allocate_kv();
   KvLayer layer_views(std::byte* data) const;
+  template <typename Visitor>  // visitor(bytes of this block in a view, how many)
+  void visit_block(BlockId block, const Visitor& visitor) const;
   void copy_blocks(const std::vector<BlockCopy>& copies);
   void check(const Batch& batch) const;
   void check_row(const Batch& batch, size_t index) const;

@@ -106,6 +106,7 @@ std::optional<StepPlan> Scheduler::plan() {
   Result<KvReservation> reservation = kv_.reserve(growths);
   FERRUM_CHECK(reservation.is_ok(), "planned rows do not fit: " + reservation.status().message());
   draft.plan.reservation = std::move(reservation).value();
+  draft.plan.moves = kv_.take_moves();
   in_step_ = true;
   return std::move(draft.plan);
 }

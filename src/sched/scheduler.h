@@ -84,6 +84,7 @@ struct StepPlan {
   int num_tokens = 0;
   int num_logits = 0;
   KvReservation reservation;
+  std::vector<KvMove> moves;  // to be made before anything else of the step, whatever becomes of it
 };
 
 // What became of a row that samples; rows that do not must have the default.

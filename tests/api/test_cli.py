@@ -88,6 +88,42 @@ def test_run_raw_json_system_and_stop(ferrum, model):
     assert ferrum("run", model, "--system", "You are terse.", "--temp", "0", "-n", "8", "--prompt", "Hi").returncode == 0
 
 
+def test_prompt_cache_from_one_run_to_the_next(ferrum, model, tmp_path):
+    file = tmp_path / "story.kv"
+    story = "Once upon a time there was a small robot who lived in a house by the sea with an old clockmaker."
+    arguments = ("run", model, "--raw", "--temp", "0", "-n", "24", "--json")
+
+    def ask(prompt, *more):
+        result = ferrum(*arguments, "--prompt", prompt, *more)
+        assert result.returncode == 0, result.stderr
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        return "".join(line["text"] for line in lines[:-1]), lines[-1]["usage"]
+
+    text, usage = ask(story)
+    assert ask(story, "--prompt-cache", file) == (text, usage) and usage["cached_tokens"] == 0
+    saved = file.read_bytes()
+    again, usage = ask(story, "--prompt-cache", file, "--prompt-cache-ro")
+    assert again == text and usage["prompt_tokens"] - usage["cached_tokens"] <= 16
+    assert file.read_bytes() == saved
+    longer, usage = ask(story + text + " Then", "--prompt-cache", file)
+    assert longer == ask(story + text + " Then")[0] and usage["cached_tokens"] > 0
+    assert file.read_bytes() != saved and [path.name for path in tmp_path.iterdir()] == ["story.kv"]
+
+    def refused(why, *more, path=file):
+        result = ferrum(*arguments, "--prompt", story, "--prompt-cache", path, *more)
+        assert result.returncode == 2 and why in result.stderr and result.stdout == "", result.stderr
+
+    refused("KV of type F16, here it is F32", "--kv-dtype", "fp32")
+    refused("the block size 16, here it is 8", "--block-size", "8")
+    refused("prefix cache", "--prefix-cache", "false")
+    refused("cannot open", "--prompt-cache-ro", path=tmp_path / "absent")
+    file.write_bytes(saved[:-1])
+    refused("it was cut")
+    file.write_bytes(saved[:-1] + bytes([saved[-1] ^ 1]))
+    refused("damaged")
+    assert ferrum(*arguments, "--prompt", story, "--prompt-cache-ro").returncode == 2
+
+
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
 def test_every_isa_gives_the_same_greedy_text(ferrum, model, isa):
     arguments = ("run", model, "--temp", "0", "-n", "32", "--prompt", "What is Ferrum?")

@@ -1,0 +1,97 @@
+#include "engine/swap_space.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/workload_for_test.h"
+
+namespace ferrum {
+namespace {
+
+TEST(SwapSpace, SwapsWhereTwoCopiesOfABlockTakeLessThanItsTokens) {
+  const auto space = SwapSpace::create(1 << 20, 1000, 16);
+  ASSERT_TRUE(space.is_ok());
+  SwapSpace& s = **space;
+  EXPECT_EQ(s.places(), 1048);
+  EXPECT_TRUE(s.pays()) << "nothing tells against it";
+  s.note_step(100, 100 * 1e-6);  // 16 us for a block; 1 us to copy it at the bandwidth that is assumed
+  EXPECT_TRUE(s.pays());
+  s.note_copies(10, 10 * 9e-6);
+  EXPECT_FALSE(s.pays());
+  s.note_copies(10, 10 * 7e-6);
+  EXPECT_TRUE(s.pays());
+  s.note_copies(10, 10 * 9e-6);  // the machine can do better, as was seen
+  EXPECT_TRUE(s.pays());
+  for (int i = 0; i < 30; ++i) s.note_step(100, 100 * 0.8e-6);
+  EXPECT_FALSE(s.pays());
+}
+
+TEST(SwapSpace, LessThanABlockIsNone) {
+  EXPECT_EQ((*SwapSpace::create(999, 1000, 16))->places(), 0);
+  EXPECT_EQ((*SwapSpace::create(0, 1000, 16))->places(), 0);
+}
+
+CoreOptions options(int swap_blocks) {
+  CoreOptions o;
+  o.block_size = 4;
+  o.requests = {kFakeVocab, 130};
+  o.num_blocks = 40;
+  o.scheduler = {8, 64, 100, 100};
+  constexpr int64_t kBlockBytes = FakeRunner::kTokenBytes * 4;
+  if (swap_blocks > 0) o.swap = *SwapSpace::create(swap_blocks * kBlockBytes, kBlockBytes, 4, SwapPolicy::kAlways);
+  return o;
+}
+
+// Eight requests that need twice what the pool holds.
+std::vector<Heard> run(EngineCore& core) {
+  std::vector<Heard> heard(8);
+  for (int i = 0; i < 8; ++i) {
+    Request r;
+    for (int t = 0; t < 12; ++t) r.prompt.push_back(3 + (5 * t + i) % 30);
+    r.stop.max_tokens = 40;
+    r.stop.ignore_eos = true;
+    r.sampling.seed = static_cast<uint64_t>(i);
+    Heard& h = heard[static_cast<size_t>(i)];
+    EXPECT_TRUE(core.submit(r, [&h](Event e) { h(std::move(e)); }).is_ok());
+  }
+  while (*core.step()) EXPECT_EQ(core.violations(), std::vector<std::string>{});
+  return heard;
+}
+
+std::unique_ptr<EngineCore> make_core(const CoreOptions& o) {
+  return std::make_unique<EngineCore>(o, std::make_unique<FakeRunner>(o.num_blocks, o.block_size),
+                                      std::make_shared<FakeTokenizer>());
+}
+
+// Without the prefix cache too: then nobody but the preempted sequence itself finds its blocks.
+TEST(SwapSpace, WhatIsPreemptedGoesOnWithoutBeingComputedAgain) {
+  for (const bool prefix_cache : {false, true}) {
+    SCOPED_TRACE(prefix_cache);
+    CoreOptions without = options(0), with = options(200);
+    without.prefix_cache = with.prefix_cache = prefix_cache;
+    const auto computes = make_core(without), swaps = make_core(with);
+    const std::vector<Heard> expected = run(*computes), got = run(*swaps);
+    for (size_t i = 0; i < expected.size(); ++i) expect_same(got[i], expected[i]);
+    const EngineStats a = computes->stats(), b = swaps->stats();
+    EXPECT_GT(a.preemptions, 3u);
+    EXPECT_GT(b.preemptions, 3u);
+    EXPECT_GT(b.swapped_in, 10u);
+    EXPECT_GE(b.swapped_out, b.swapped_in);
+    EXPECT_EQ(a.swapped_out, 0u);
+    // Of each preempted sequence at most the block that was not full, and its last token.
+    EXPECT_LE(b.prompt_tokens + b.generated_tokens, 8u * (12 + 40) + b.preemptions * 5);
+    EXPECT_GT(a.prompt_tokens, b.prompt_tokens);
+    EXPECT_EQ(b.kv_blocks_used, 0);
+  }
+}
+
+// Two places: what is swapped out pushes out others all the time.
+TEST(SwapSpace, IsAllowedToBeTooSmall) {
+  const auto computes = make_core(options(0)), swaps = make_core(options(2));
+  const std::vector<Heard> expected = run(*computes), got = run(*swaps);
+  for (size_t i = 0; i < expected.size(); ++i) expect_same(got[i], expected[i]);
+  EXPECT_GT(swaps->stats().swapped_out, 2u);
+  EXPECT_LE(swaps->stats().swap_blocks_used, 2);
+}
+
+}  // namespace
+}  // namespace ferrum
