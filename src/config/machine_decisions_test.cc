@@ -122,6 +122,7 @@ TEST(HostDecisions, EverySettingIsObeyed) {
   EXPECT_EQ(decide({{"FERRUM_KV_CAPACITY", "2000"}}).context_length, 2000);
   EXPECT_EQ(decide({{"FERRUM_KV_CAPACITY", "50000"}}).context_length, 40'960);  // at most the model's
   EXPECT_EQ(decide({{"FERRUM_MAX_WAITING", "0"}}).max_waiting, 0);
+  EXPECT_EQ(decide({{"FERRUM_SWAP_SPACE", "7"}}).swap_space_mib, 7);
   EXPECT_EQ(decide({{"FERRUM_KV_MEMORY_FRACTION", "0.01"}}).kv_blocks, 134);
   EXPECT_EQ(decide({{"FERRUM_MAX_BATCHED_TOKENS", "100"}}).max_batched_tokens, 100);
   const RunConfig chunk = decide({{"FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "5"}});

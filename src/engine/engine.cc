@@ -100,13 +100,6 @@ class EngineImpl final : public Engine {
   const MemoryPlan* memory_plan() const override { return &plan_; }
 
  private:
-  const EngineOptions options_;
-  const ModelSpec spec_;
-  const std::string description_;
-  const std::vector<KernelChoice> kernels_;
-  const MemoryPlan plan_;
-  const std::shared_ptr<const Tokenizer> tokenizer_;
-  const std::shared_ptr<const ChatTemplate> chat_template_;
   // Reads a little of every tensor, so not when the engine starts.
   KvIdentity kv_identity() const {
     KvIdentity id = core_.options().kv;
@@ -114,6 +107,13 @@ class EngineImpl final : public Engine {
     return id;
   }
 
+  const EngineOptions options_;
+  const ModelSpec spec_;
+  const std::string description_;
+  const std::vector<KernelChoice> kernels_;
+  const MemoryPlan plan_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const std::shared_ptr<const ChatTemplate> chat_template_;
   const std::shared_ptr<const Gguf> file_;
   EngineCore core_;
 };

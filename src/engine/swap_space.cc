@@ -18,6 +18,10 @@ Result<std::unique_ptr<SwapSpace>> SwapSpace::create(int64_t bytes, int64_t bloc
                                                      SwapPolicy policy) {
   FERRUM_CHECK(bytes >= 0 && block_bytes > 0 && block_size > 0, "swap space of nothing");
   const int64_t places = std::min<int64_t>(bytes / block_bytes, std::numeric_limits<int32_t>::max());
+  if (places == 0) {
+    return invalid_argument("swap space of " + format_bytes(bytes) + " is less than a KV block of " +
+                            format_bytes(block_bytes) + ": give it more, or none");
+  }
   std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[static_cast<size_t>(places * block_bytes)]);
   if (memory == nullptr) return capacity_exceeded("no " + format_bytes(bytes) + " of swap space can be had: lower it");
   return std::unique_ptr<SwapSpace>(

@@ -22,7 +22,8 @@ enum class SwapPolicy {
 
 class SwapSpace {
  public:
-  // kCapacity where the memory cannot be had. It is taken when it is first written.
+  // kInvalidArgument where not one block fits, kCapacity where the memory cannot be had. It is taken when it is first
+  // written.
   static Result<std::unique_ptr<SwapSpace>> create(int64_t bytes, int64_t block_bytes, int block_size,
                                                    SwapPolicy policy = SwapPolicy::kWhereCheaper);
 

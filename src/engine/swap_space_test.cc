@@ -25,9 +25,9 @@ TEST(SwapSpace, SwapsWhereTwoCopiesOfABlockTakeLessThanItsTokens) {
   EXPECT_FALSE(s.pays());
 }
 
-TEST(SwapSpace, LessThanABlockIsNone) {
-  EXPECT_EQ((*SwapSpace::create(999, 1000, 16))->places(), 0);
-  EXPECT_EQ((*SwapSpace::create(0, 1000, 16))->places(), 0);
+TEST(SwapSpace, LessThanABlockIsRefused) {
+  EXPECT_EQ((*SwapSpace::create(1000, 1000, 16))->places(), 1);
+  EXPECT_EQ(SwapSpace::create(999, 1000, 16).status().code(), StatusCode::kInvalidArgument);
 }
 
 CoreOptions options(int swap_blocks) {
