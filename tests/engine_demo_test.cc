@@ -109,6 +109,7 @@ TEST(EngineDemo, SpeculationChangesNoTokenOnAnyInstructionSet) {
     SCOPED_TRACE(isa);
     EngineOptions o;
     o.isa = isa;
+    o.measure_guess_cost = false;
     o.max_model_len = 128;
     o.max_batched_tokens = 64;
     const auto plain = load(o);
@@ -128,8 +129,70 @@ TEST(EngineDemo, SpeculationChangesNoTokenOnAnyInstructionSet) {
   }
 }
 
+// The draft model is the model: with its own KV it must say what the target says, so a guess that is wrong is a KV that
+// is wrong. The prompts of the second round are in the prefix cache.
+TEST(EngineDemo, AModelThatDraftsForItselfIsAlwaysRight) {
+  EngineOptions o;
+  o.measure_guess_cost = false;
+  o.max_model_len = 128;
+  o.max_batched_tokens = 64;
+  const auto plain = load(o);
+  ASSERT_NE(plain, nullptr);
+  std::vector<Request> requests = mixed_requests(*plain->tokenizer());
+  for (Request& r : requests) {
+    r.sampling.temperature = 0;
+    r.sampling.frequency_penalty = 0;
+    r.stop.ignore_eos = true;
+    r.stop.stop.clear();
+  }
+  const std::vector<Heard> expected = run(*plain, requests);
+  o.draft_model = model_path();
+  o.speculation.mode = SpeculationMode::kDraft;
+  o.kv_blocks = 70;
+  o.block_size = 2;
+  const auto drafting = load(o);
+  ASSERT_NE(drafting, nullptr);
+  for (int round = 0; round < 2; ++round) expect_same(run(*drafting, requests), expected);
+  const EngineStats stats = drafting->stats();
+  EXPECT_EQ(stats.accepted_tokens, stats.drafted_tokens);
+  EXPECT_GT(stats.accepted_tokens, 100u);
+  EXPECT_GT(stats.preemptions, 0u);
+  EXPECT_GT(stats.prefix_hits, 0u);
+  EXPECT_EQ(stats.draft_model.failures, 0u);
+}
+
+// Sampled, penalised, scored and stopped as the requests say, each with another way to guess.
+TEST(EngineDemo, ADraftModelChangesNoTokenOnAnyInstructionSet) {
+  for (const std::string& isa : isas()) {
+    SCOPED_TRACE(isa);
+    EngineOptions o;
+    o.isa = isa;
+    o.measure_guess_cost = false;
+    o.max_model_len = 128;
+    o.max_batched_tokens = 64;
+    const auto plain = load(o);
+    ASSERT_NE(plain, nullptr);
+    std::vector<Request> requests = mixed_requests(*plain->tokenizer());
+    const std::vector<Heard> expected = run(*plain, requests);
+    o.draft_model = model_path();
+    o.kv_blocks = 70;
+    o.block_size = 2;
+    const auto drafting = load(o);
+    ASSERT_NE(drafting, nullptr);
+    const SpeculationMode modes[] = {SpeculationMode::kDraft, SpeculationMode::kBoth, SpeculationMode::kNgram,
+                                     SpeculationMode::kOff};
+    for (size_t i = 0; i < requests.size(); ++i) requests[i].speculation = {modes[i % 4], 6, 1, 4};
+    expect_same(run(*drafting, requests), expected);
+    const EngineStats stats = drafting->stats();
+    EXPECT_GT(stats.guesses[static_cast<size_t>(GuessSource::kDraft)].accepted_tokens, 10u);
+    EXPECT_LT(stats.accepted_tokens, stats.drafted_tokens);
+    EXPECT_GT(stats.preemptions, 0u);
+  }
+}
+
 TEST(EngineDemo, TextThatRepeatsItselfTakesLessThanHalfAStepPerToken) {
   EngineOptions o;
+  o.measure_guess_cost = false;
   o.max_model_len = 512;
   const auto engine = load(o);
   ASSERT_NE(engine, nullptr);

@@ -240,6 +240,7 @@ class SpeculationKeysTest : public KeysTest {
  protected:
   static EngineStats after(Keys keys) {
     keys.emplace_back("FERRUM_SPECULATION", "ngram");
+    keys.emplace_back("FERRUM_SPECULATION_COST", "usual");
     const auto engine = small(keys);
     Request request = prompt(40, 60);
     for (size_t i = 0; i < request.prompt.size(); ++i) request.prompt[i] = static_cast<TokenId>(3 + i % 4);
@@ -263,6 +264,44 @@ TEST_F(SpeculationKeysTest, DecideWhetherAndHowFarIsGuessed) {
   // Short suffixes have occurred before more often than long ones, and are wrong more often.
   EXPECT_LT(after({{"FERRUM_SPECULATION_NGRAM_MIN", "8"}}).drafted_tokens, plain.drafted_tokens);
   EXPECT_GT(after({{"FERRUM_SPECULATION_NGRAM_MAX", "1"}}).drafts, plain.drafts);
+}
+
+TEST_F(SpeculationKeysTest, ADraftModelOfTheSameVocabularyGuessesAndAnotherIsRefused) {
+  RandomModel other;
+  other.vocab = 600;
+  const std::string path = *path_ + ".draft";
+  const auto tokens_after = [](const Keys& keys, EngineStats& stats) {
+    const auto engine = small(keys);
+    std::vector<TokenId> tokens;
+    EXPECT_TRUE(
+        engine->submit(prompt(40, 60), [&](Event e) { tokens.insert(tokens.end(), e.tokens.begin(), e.tokens.end()); })
+            .is_ok());
+    steps_until_idle(*engine);
+    stats = engine->stats();
+    return tokens;
+  };
+  EngineStats plain, itself, less;
+  const std::vector<TokenId> expected = tokens_after({}, plain);
+  const Keys by_itself = {
+      {"FERRUM_DRAFT_MODEL", *path_}, {"FERRUM_SPECULATION", "draft"}, {"FERRUM_SPECULATION_COST", "usual"}};
+  EXPECT_EQ(tokens_after(by_itself, itself), expected);
+  EXPECT_EQ(itself.accepted_tokens, itself.drafted_tokens);
+  EXPECT_LT(itself.steps, plain.steps / 2);
+
+  RandomModel smaller;
+  smaller.layers = 1;
+  smaller.seed = 5;
+  ASSERT_TRUE(write_random_model(smaller, path).is_ok());
+  EXPECT_EQ(tokens_after({{"FERRUM_DRAFT_MODEL", path}}, less), expected);
+  EXPECT_GT(less.drafted_tokens, 0u);
+  EXPECT_EQ(less.draft_model.failures, 0u);
+
+  ASSERT_TRUE(write_random_model(other, path).is_ok());
+  const auto refused = load({{"FERRUM_DRAFT_MODEL", path}});
+  std::filesystem::remove(path);
+  ASSERT_FALSE(refused.is_ok());
+  EXPECT_NE(refused.status().message().find("FERRUM_DRAFT_MODEL: invalid override: token"), std::string::npos)
+      << refused.status().message();
 }
 
 bool is_of_a_missing_part(const KeySpec& key) {
@@ -368,6 +407,8 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE",
                                              "FERRUM_SCHED_PROMPT_TOKEN_ESTIMATE",
                                              "FERRUM_SPECULATION",
+                                             "FERRUM_DRAFT_MODEL",
+                                             "FERRUM_SPECULATION_COST",
                                              "FERRUM_SPECULATION_MAX_DRAFT",
                                              "FERRUM_SPECULATION_NGRAM_MIN",
                                              "FERRUM_SPECULATION_NGRAM_MAX",

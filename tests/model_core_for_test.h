@@ -10,6 +10,7 @@
 #include "engine/engine_core.h"
 #include "engine/fakes_for_test.h"
 #include "engine/model_step_runner.h"
+#include "engine/workload_for_test.h"
 #include "io/gguf.h"
 #include "models/registry.h"
 
@@ -20,38 +21,48 @@ struct ModelDevice {
   int threads = 1;
 };
 
-// What is of the model is filled in: the vocabulary, the window, if `options` has one, and what its saved KV is of.
+// What is of the model is filled in: the vocabulary, the window, if `options` has one, and what its saved KV is of. It
+// drafts for itself.
 inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, const ModelDevice& device,
                                               CoreOptions options, DType kv_dtype, int swap_blocks = 0) {
   const std::string path = std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + model_name + ".gguf";
   const int max_tokens = options.scheduler.max_batched_tokens;
   auto file = Gguf::open(path);
-  auto backend = make_backend({device.backend, device.isa, device.threads, {max_tokens}});
-  if (!file.is_ok() || !backend.is_ok()) ADD_FAILURE() << file.status().message() << backend.status().message();
-  auto model = load_model(*file, **backend, {});
-  if (!model.is_ok()) ADD_FAILURE() << model.status().message();
-  options.requests.vocab_size = (*model)->spec().vocab_size;
+  if (!file.is_ok()) ADD_FAILURE() << file.status().message();
+  ModelSpec spec;
+  const auto runner = [&](int tokens, int logits) {
+    auto backend = make_backend({device.backend, device.isa, device.threads, {tokens}});
+    if (!backend.is_ok()) ADD_FAILURE() << backend.status().message();
+    auto model = load_model(*file, **backend, {});
+    if (!model.is_ok()) ADD_FAILURE() << model.status().message();
+    spec = (*model)->spec();
+    auto made = Runner::create(std::move(*backend), std::move(*model),
+                               {tokens, std::min(logits, tokens), options.num_blocks, options.block_size, kv_dtype});
+    if (!made.is_ok()) ADD_FAILURE() << made.status().message();
+    return std::make_unique<ModelStepRunner>(std::move(*made));
+  };
+  auto target = runner(max_tokens, options.scheduler.max_logits);
+  options.requests.vocab_size = spec.vocab_size;
+  options.requests.has_draft_model = true;
   options.kv = {.model = model_fingerprint(**file),
                 .arithmetic = device.backend + "/1",
                 .dtype = kv_dtype,
                 .block_size = options.block_size,
-                .layers = (*model)->spec().num_layers,
-                .kv_heads = (*model)->spec().num_kv_heads,
-                .head_dim = (*model)->spec().head_dim,
-                .window = (*model)->spec().sliding_window,
-                .block_bytes = Runner::kv_block_bytes((*model)->spec(), options.block_size, kv_dtype),
-                .vocab_size = (*model)->spec().vocab_size};
+                .layers = spec.num_layers,
+                .kv_heads = spec.num_kv_heads,
+                .head_dim = spec.head_dim,
+                .window = spec.sliding_window,
+                .block_bytes = Runner::kv_block_bytes(spec, options.block_size, kv_dtype),
+                .vocab_size = spec.vocab_size};
   if (swap_blocks > 0) {
     options.swap = *SwapSpace::create(swap_blocks * options.kv.block_bytes, options.kv.block_bytes, options.block_size,
                                       SwapPolicy::kAlways);
   }
-  if (options.window > 0) options.window = (*model)->spec().sliding_window;
-  const int max_logits = std::min(options.scheduler.max_logits, max_tokens);
-  auto runner = Runner::create(std::move(*backend), std::move(*model),
-                               {max_tokens, max_logits, options.num_blocks, options.block_size, kv_dtype});
-  if (!runner.is_ok()) ADD_FAILURE() << runner.status().message();
-  return std::make_unique<EngineCore>(options, std::make_unique<ModelStepRunner>(std::move(*runner)),
-                                      std::make_shared<FakeTokenizer>());
+  if (options.window > 0) options.window = spec.sliding_window;
+  const DraftModelLimits limits = draft_limits(options, spec.sliding_window);
+  auto draft = std::make_unique<DraftModel>(limits, runner(limits.max_tokens, options.scheduler.max_seqs));
+  return std::make_unique<EngineCore>(options, std::move(target), std::make_shared<FakeTokenizer>(), nullptr,
+                                      std::move(draft));
 }
 
 }  // namespace ferrum

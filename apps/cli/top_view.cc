@@ -76,7 +76,7 @@ std::string phase_line(const Json& steps) {
   std::string out = "step        ";
   double all = 0;
   std::vector<std::pair<std::string, double>> sums;
-  for (const char* phase : {"plan", "build", "forward", "sample", "deliver"}) {
+  for (const char* phase : {"plan", "draft", "build", "forward", "sample", "deliver"}) {
     double sum = 0;
     for (const Json& step : steps) sum += step.at("phases_ms").at(phase).get<double>();
     all += sum;
@@ -84,7 +84,10 @@ std::string phase_line(const Json& steps) {
   }
   if (steps.empty()) return out + "none yet\n";
   out += number(all / static_cast<double>(steps.size())) + " ms:";
-  for (const auto& [phase, sum] : sums) out += "  " + phase + " " + number(100 * sum / std::max(all, 1e-9)) + " %";
+  for (const auto& [phase, sum] : sums) {
+    if (sum == 0) continue;  // no draft model
+    out += "  " + phase + " " + number(100 * sum / std::max(all, 1e-9)) + " %";
+  }
   return out + "\n";
 }
 

@@ -19,7 +19,7 @@ Json stats() {
                        {"max_waiting", 0},
                        {"max_kv_blocks_used", 50}});
   }
-  const Json phases = {{"plan", 1}, {"build", 1}, {"forward", 16}, {"sample", 1}, {"deliver", 1}};
+  const Json phases = {{"plan", 1}, {"draft", 0}, {"build", 1}, {"forward", 16}, {"sample", 1}, {"deliver", 1}};
   const Json request = {{"id", 3},
                         {"state", "decode"},
                         {"prompt_tokens", 7},

@@ -130,7 +130,7 @@ void read_speculation(FieldReader& fields, SpeculationWish& wish) {
     wish.mode = speculation_mode(*name);
     if (!wish.mode) {
       fields.errors().set("speculation.mode",
-                          "speculation.mode must be \"off\" or \"ngram\", not \"" + name->substr(0, 40) + "\"");
+                          "speculation.mode must be " + speculation_modes() + ", not \"" + name->substr(0, 40) + "\"");
     }
   }
   if (const auto draft = members.integer("max_draft", 1, kMaxDraft)) wish.max_draft = static_cast<int>(*draft);

@@ -56,7 +56,7 @@ TEST(ChatRequest, EveryFieldArrives) {
       "include_stop_str_in_output":true,"skip_special_tokens":false,"logit_bias":{"12":-100,"3":2.5},"logprobs":true,
       "top_logprobs":4,"max_completion_tokens":9,"add_generation_prompt":false,
       "chat_template_kwargs":{"enable_thinking":false},"reasoning_effort":"low",
-      "speculation":{"mode":"ngram","max_draft":3})"));
+      "speculation":{"mode":"both","max_draft":3})"));
   const SamplingParams& sampling = request.params.sampling;
   EXPECT_EQ(request.params.model, "m");
   EXPECT_EQ(sampling.temperature, 0.25f);
@@ -80,7 +80,7 @@ TEST(ChatRequest, EveryFieldArrives) {
   EXPECT_TRUE(request.params.stop.ignore_eos);
   EXPECT_TRUE(request.params.stop.include_stop);
   EXPECT_EQ(request.params.stop.max_tokens, 9);
-  EXPECT_EQ(request.params.speculation.mode, SpeculationMode::kNgram);
+  EXPECT_EQ(request.params.speculation.mode, SpeculationMode::kBoth);
   EXPECT_EQ(request.params.speculation.max_draft, 3);
   EXPECT_FALSE(request.add_generation_prompt);
   EXPECT_EQ(request.template_variables.dump(), R"({"enable_thinking":false,"reasoning_effort":"low"})");
@@ -170,7 +170,7 @@ TEST(ChatRequest, WrongValuesAre400WithTheirParam) {
       {R"("stop_token_ids":[4294967296])", "stop_token_ids[0]"},
       {R"("ignore_eos":1)", "ignore_eos"},
       {R"("speculation":"ngram")", "speculation"},
-      {R"("speculation":{"mode":"draft"})", "speculation.mode"},
+      {R"("speculation":{"mode":"drafts"})", "speculation.mode"},
       {R"("speculation":{"mode":1})", "speculation.mode"},
       {R"("speculation":{"max_draft":0})", "speculation.max_draft"},
       {R"("speculation":{"max_draft":33})", "speculation.max_draft"},

@@ -104,6 +104,13 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
     head(out, name, type, help);
     line(out, std::string(name) + (type[0] == 'c' ? "_total" : ""), labels_, value);
   };
+  const auto by_source = [&](const char* name, const char* help, auto&& count) {
+    head(out, name, "counter", help);
+    for (int i = 0; i < kGuessSources; ++i) {
+      line(out, std::string(name) + "_total", labels_ + ",source=\"" + to_string(static_cast<GuessSource>(i)) + "\"",
+           static_cast<double>(count(stats.guesses[static_cast<size_t>(i)])));
+    }
+  };
   const double used = static_cast<double>(stats.kv_blocks_used);
   const double total = static_cast<double>(std::max<int64_t>(1, stats.kv_blocks_total));
   single("vllm:num_requests_running", "gauge", "Sequences in the running batch.", stats.running);
@@ -125,6 +132,17 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
          static_cast<double>(stats.drafted_tokens));
   single("vllm:spec_decode_num_accepted_tokens", "counter", "Tokens gained by right guesses.",
          static_cast<double>(stats.accepted_tokens));
+  by_source("ferrum:spec_decode_num_draft_tokens", "Guesses that were verified, by where they came from.",
+            [](const GuessCounts& c) { return c.drafted_tokens; });
+  by_source("ferrum:spec_decode_num_accepted_tokens", "Tokens gained by right guesses, by where they came from.",
+            [](const GuessCounts& c) { return c.accepted_tokens; });
+  single("ferrum:draft_model_passes", "counter", "Forward passes of the draft model.",
+         static_cast<double>(stats.draft_model.passes));
+  single("ferrum:draft_model_tokens", "counter", "Tokens that the draft model computed.",
+         static_cast<double>(stats.draft_model.tokens));
+  single("ferrum:draft_model_seconds", "counter", "Time that the draft model took.", stats.draft_model.seconds);
+  single("ferrum:draft_model_failures", "counter", "Steps in which the draft model failed.",
+         static_cast<double>(stats.draft_model.failures));
   single("ferrum:engine_steps", "counter", "Forward passes.", static_cast<double>(stats.steps));
 
   const auto by_layer = [&](const char* name, const char* type, const char* help, auto value) {

@@ -243,7 +243,9 @@ TEST_F(ServiceTest, ModelsHealthVersionPageAndMetrics) {
         "vllm:spec_decode_num_drafts_total{model_name=\"fake\"} 0\n",
         "vllm:spec_decode_num_draft_tokens_total{model_name=\"fake\"} 0\n",
         "vllm:spec_decode_num_accepted_tokens_total{model_name=\"fake\"} 0\n",
-        "vllm:kv_cache_usage_perc{model_name=\"fake\"} 0\n",
+        "ferrum:spec_decode_num_draft_tokens_total{model_name=\"fake\",source=\"ngram\"} 0\n",
+        "ferrum:spec_decode_num_accepted_tokens_total{model_name=\"fake\",source=\"draft\"} 0\n",
+        "ferrum:draft_model_passes_total{model_name=\"fake\"} 0\n", "vllm:kv_cache_usage_perc{model_name=\"fake\"} 0\n",
         "vllm:cache_config_info{model_name=\"fake\",block_size="}) {
     EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;
   }

@@ -27,11 +27,38 @@ Json step_json(const StepRecord& step, int64_t now) {
           {"tokens", step.tokens},
           {"token_budget", step.token_budget},
           {"generated", step.generated},
+          {"drafted", step.drafted},
+          {"accepted", step.accepted},
           {"preempted", step.preempted},
           {"waiting", step.waiting},
           {"kv_blocks_used", step.kv_used},
           {"failed", step.failed},
           {"phases_ms", phases_json(step.phases)}};
+}
+
+// Of those sources that guessed.
+Json guesses_json(const std::array<int, kGuessSources>& drafted, const std::array<int, kGuessSources>& accepted) {
+  Json out = Json::object();
+  for (int i = 0; i < kGuessSources; ++i) {
+    const auto source = static_cast<size_t>(i);
+    if (drafted[source] == 0) continue;
+    out[to_string(static_cast<GuessSource>(i))] = {{"drafted", drafted[source]}, {"accepted", accepted[source]}};
+  }
+  return out;
+}
+
+Json speculation_json(const EngineStats& stats) {
+  Json out = Json::object();
+  for (int i = 0; i < kGuessSources; ++i) {
+    const GuessCounts& counts = stats.guesses[static_cast<size_t>(i)];
+    out[to_string(static_cast<GuessSource>(i))] = {
+        {"drafts", counts.drafts}, {"drafted", counts.drafted_tokens}, {"accepted", counts.accepted_tokens}};
+  }
+  out["draft_model"] = {{"passes", stats.draft_model.passes},
+                        {"tokens", stats.draft_model.tokens},
+                        {"seconds", stats.draft_model.seconds},
+                        {"failures", stats.draft_model.failures}};
+  return out;
 }
 
 Json request_json(const RequestRecord& r, int64_t now) {
@@ -49,6 +76,7 @@ Json request_json(const RequestRecord& r, int64_t now) {
           {"seconds", seconds(end - r.queued)},
           {"prompt_tokens", r.prompt_tokens},
           {"generated", r.generated},
+          {"guesses", guesses_json(r.drafted, r.accepted)},
           {"preemptions", r.preemptions},
           {"first_token_seconds", r.first_token < 0 ? Json(nullptr) : Json(seconds(r.first_token - r.queued))},
           {"token_ms", several ? Json(milliseconds(r.last_token - r.first_token) / (r.generated - 1)) : Json(nullptr)},
@@ -127,7 +155,8 @@ Json stats_json(const Engine& engine) {
                 {"swapped_out", stats.swapped_out},
                 {"swapped_in", stats.swapped_in},
                 {"prompt_tokens", stats.prompt_tokens},
-                {"generated_tokens", stats.generated_tokens}}},
+                {"generated_tokens", stats.generated_tokens},
+                {"speculation", speculation_json(stats)}}},
               {"experts", experts_json(stats.experts)},
               {"seconds", Json::array()},
               {"steps", Json::array()},

@@ -37,6 +37,12 @@ struct ModelCapabilities {
   static ModelCapabilities qwen3_30b_a3b_gptq_int4();
 };
 
+// A model that guesses for another one.
+struct DraftCapabilities {
+  ModelCapabilities model;
+  std::string misfit;  // why it cannot; empty if it can
+};
+
 // What this build contains.
 struct CompiledKernelFeatures {
   bool cuda = false;

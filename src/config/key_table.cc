@@ -196,12 +196,24 @@ std::vector<KeySpec> scheduler_keys() {
 std::vector<KeySpec> speculation_keys() {
   return {
       Row("FERRUM_SPECULATION", "--speculation", "speculation.mode",
-          "How tokens are guessed ahead of the model; changes how many steps an answer takes, never its tokens")
-          .choice({"off", "ngram"}, "off")
+          "How tokens are guessed ahead of the model; changes how many steps an answer takes, never its tokens; "
+          "default: both with a draft model, else off")
+          .choice({"off", "ngram", "draft", "both"}, "")
           .affects({kPerformance}),
+      Row("FERRUM_DRAFT_MODEL", "--draft-model", "speculation.draft_model",
+          "Model file (GGUF) with the vocabulary of the model, which guesses for it; the smaller, the faster; default: "
+          "none")
+          .text("")
+          .affects({kPerformance, kMemory}),
       Row("FERRUM_SPECULATION_MAX_DRAFT", "--speculation-max-draft", "speculation.max_draft",
           "Tokens guessed at once, at most; how many are follows from how many were right")
           .integer(1, 32, "8")
+          .affects({kPerformance}),
+      Row("FERRUM_SPECULATION_COST", "--speculation-cost", "speculation.cost",
+          "What a guess is taken to cost: as measured while running, or the usual, so that the number of guesses can "
+          "be "
+          "repeated")
+          .choice({"measured", "usual"}, "measured")
           .affects({kPerformance}),
       Row("FERRUM_SPECULATION_NGRAM_MIN", "--speculation-ngram-min", "speculation.ngram_min",
           "Last tokens that must have occurred before, for ngram to guess what followed them; default: 2, or the "

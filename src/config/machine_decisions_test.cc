@@ -81,6 +81,17 @@ TEST(HostDecisions, TheDefaultsOfAServer) {
   EXPECT_EQ(reason_against(c, "kv_dtype", "fp8"), "the backend does not support it");
 }
 
+// Its weights and its KV are paid for out of the same memory.
+TEST(HostDecisions, ADraftModelTakesItsShareAndOneThatDoesNotFitTheTargetIsRefused) {
+  ResolverInput in = host_input({{"FERRUM_DRAFT_MODEL", "small.gguf"}});
+  in.host->free_memory = 3 * kGiB;
+  in.draft = DraftCapabilities{in.model, ""};
+  in.draft->model.estimated_weight_bytes = kGiB / 2;
+  EXPECT_EQ(resolve(in).value().kv_blocks, 219);  // half of 1.5 GiB in blocks of 2 x 1792 KiB
+  in.draft->misfit = "token 7 is 'x'";
+  expect_error(resolve(in), {"FERRUM_DRAFT_MODEL: invalid override: token 7 is 'x'", "small.gguf"});
+}
+
 TEST(HostDecisions, OneUserNeedsOneSequenceAndLargeSteps) {
   ResolverInput in = host_input();
   in.workload = WorkloadProfile::single_user();

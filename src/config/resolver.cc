@@ -36,7 +36,7 @@ class Resolver {
     decide_prefix_cache();
     FERRUM_RETURN_IF_ERROR(decide_admission());
     decide_sampling();
-    FERRUM_RETURN_IF_ERROR(decide_speculation(record_, config_));
+    FERRUM_RETURN_IF_ERROR(decide_speculation(in_, record_, config_));
     FERRUM_RETURN_IF_ERROR(decide_machine(in_, record_, config_));
     config_.decisions = record_.take();
     return std::move(config_);
@@ -100,7 +100,7 @@ class Resolver {
     need.max_seqs = max_seqs_.value;
     need.block_size = block_size_.value;
     need.bytes_per_token = kv_bytes_per_token(in_);
-    need.weight_bytes = in_.model.estimated_weight_bytes;
+    need.weight_bytes = weight_bytes(in_);
     need.context = wanted_context(in_);
     if (!on_host()) return accelerator_kv_blocks(need, in_.hardware.vram_bytes);
     return host_kv_blocks(need, in_.host->free_memory,

@@ -70,6 +70,8 @@ struct RunConfig {
 
   // Speculation, of requests that do not say.
   std::string speculation = "off";
+  std::string draft_model;  // path; empty = none
+  bool measure_guess_cost = true;
   int64_t max_draft = 0;
   int64_t ngram_min = 0, ngram_max = 0;
 
@@ -80,6 +82,7 @@ struct RunConfig {
 struct ResolverInput {
   Settings settings;
   ModelCapabilities model;
+  std::optional<DraftCapabilities> draft = std::nullopt;  // of FERRUM_DRAFT_MODEL, where it could be looked at
   HardwareCapabilities hardware;
   WorkloadProfile workload;
   // What the cpu backend finds here. Without it (a hypothetical machine) the decisions that need it are not made.

@@ -89,7 +89,7 @@ class MachineResolver {
     const auto per_token = kv_bytes_per_token(in_);
     if (!on_cpu() || !in_.host || !per_token || !settings_.has("FERRUM_KV_MAX_BLOCKS")) return Status::ok();
     const int64_t wanted = saturating_mul(saturating_mul(*per_token, config_.block_size), config_.kv_blocks);
-    const int64_t left = std::max<int64_t>(in_.host->free_memory - in_.model.estimated_weight_bytes.value_or(0), 0);
+    const int64_t left = std::max<int64_t>(in_.host->free_memory - weight_bytes(in_).value_or(0), 0);
     if (wanted <= left) return Status::ok();
     return record_.refuse(
         "FERRUM_KV_MAX_BLOCKS",
@@ -308,14 +308,25 @@ class MachineResolver {
 }  // namespace
 
 std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input) {
-  const auto halves = input.model.kv_bytes_per_token();
-  if (!halves) return std::nullopt;
   const std::string dtype = input.settings.get_text("FERRUM_KV_DTYPE").value_or("fp16");
-  if (dtype == "fp32") return saturating_mul(*halves, 2);
-  if (dtype == "fp8") return *halves / 2;
-  // A float per token and KV head scales K's integers, another V's.
-  if (dtype == "int8") return *halves / 2 + int64_t{8} * *input.model.num_hidden_layers * *input.model.kv_heads;
-  return *halves;
+  const auto of_model = [&](const ModelCapabilities& model) -> std::optional<int64_t> {
+    const auto halves = model.kv_bytes_per_token();
+    if (!halves) return std::nullopt;
+    if (dtype == "fp32") return saturating_mul(*halves, 2);
+    if (dtype == "fp8") return *halves / 2;
+    // A float per token and KV head scales K's integers, another V's.
+    if (dtype == "int8") return *halves / 2 + int64_t{8} * *model.num_hidden_layers * *model.kv_heads;
+    return *halves;
+  };
+  const auto target = of_model(input.model), draft = input.draft ? of_model(input.draft->model) : 0;
+  if (!target || !draft) return std::nullopt;
+  return saturating_add(*target, *draft);
+}
+
+std::optional<int64_t> weight_bytes(const ResolverInput& input) {
+  const auto target = input.model.estimated_weight_bytes;
+  if (!input.draft || !target) return target;
+  return saturating_add(*target, input.draft->model.estimated_weight_bytes.value_or(0));
 }
 
 std::optional<int64_t> wanted_context(const ResolverInput& input) {

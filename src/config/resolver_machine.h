@@ -7,9 +7,12 @@
 
 namespace ferrum {
 
-// Bytes of K and V of a token over all layers in the element type of the KV cache; nullopt where the model does not
-// say.
+// Bytes of K and V of a token over all layers in the element type of the KV cache, the draft model's included; nullopt
+// where a model does not say.
 std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input);
+
+// Of the model and the draft model.
+std::optional<int64_t> weight_bytes(const ResolverInput& input);
 
 // Tokens that a sequence may have as far as model and settings go; nullopt where neither says.
 std::optional<int64_t> wanted_context(const ResolverInput& input);

@@ -217,6 +217,13 @@ TEST(Resolver, SpeculationFollowsItsKeysAndABoundThatIsNotSetGivesWay) {
   const RunConfig on = resolve_m3({{"FERRUM_SPECULATION", "ngram"}}, rtx4090()).value();
   EXPECT_EQ(selected(on, "speculation"), "ngram");
   EXPECT_EQ(on.find("speculation")->source_key, "FERRUM_SPECULATION");
+  const auto no_model = resolve_m3({{"FERRUM_SPECULATION", "draft"}}, rtx4090());
+  ASSERT_FALSE(no_model.is_ok());
+  EXPECT_NE(no_model.status().message().find("FERRUM_DRAFT_MODEL"), std::string::npos) << no_model.status().message();
+  const RunConfig drafted = resolve_m3({{"FERRUM_DRAFT_MODEL", "small.gguf"}}, rtx4090()).value();
+  EXPECT_EQ(selected(drafted, "speculation"), "both");
+  EXPECT_EQ(selected(drafted, "draft_model"), "small.gguf");
+  EXPECT_EQ(drafted.draft_model, "small.gguf");
   const auto sizes = [](const char* key, const char* value) {
     return selected(resolve_m3({{key, value}}, rtx4090()).value(), "speculation_ngram");
   };

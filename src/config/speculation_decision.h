@@ -6,7 +6,8 @@
 
 namespace ferrum {
 
-// kInvalidArgument where the n-gram lengths contradict each other.
-Status decide_speculation(Recorder& record, RunConfig& config);
+// kInvalidArgument where the n-gram lengths contradict each other, a draft model is wanted that is not there, or the
+// one that is there does not fit the target.
+Status decide_speculation(const ResolverInput& input, Recorder& record, RunConfig& config);
 
 }  // namespace ferrum

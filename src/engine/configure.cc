@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engine/capabilities.h"
+#include "engine/draft_load.h"
 #include "engine/model_backend.h"
 #include "io/gguf.h"
 
@@ -43,17 +44,33 @@ EngineOptions engine_options(const RunConfig& c) {
   const std::optional<SpeculationMode> mode = speculation_mode(c.speculation);
   FERRUM_CHECK(mode.has_value(), "a mode of speculation that the settings allow");
   o.speculation.mode = *mode;
+  o.draft_model = c.draft_model;
+  o.measure_guess_cost = c.measure_guess_cost;
   o.speculation.max_draft = narrow(c.max_draft);
   o.speculation.ngram_min = narrow(c.ngram_min);
   o.speculation.ngram_max = narrow(c.ngram_max);
   return o;
 }
 
-Result<Configuration> configure(const ModelCapabilities& model, const CpuHost& host, const Settings& settings,
+namespace {
+
+// Of the target's file and of the draft model's, if settings name one.
+Result<ConfiguredModels> look_at_models(const std::shared_ptr<const Gguf>& file, const Settings& settings) {
+  ConfiguredModels models{model_capabilities(file)};
+  FERRUM_ASSIGN_OR_RETURN(const auto draft, open_draft_model(settings.get_text("FERRUM_DRAFT_MODEL").value_or("")));
+  if (draft == nullptr) return models;
+  models.draft = DraftCapabilities{model_capabilities(draft), check_draft_model(*file, *draft).message()};
+  return models;
+}
+
+}  // namespace
+
+Result<Configuration> configure(const ConfiguredModels& models, const CpuHost& host, const Settings& settings,
                                 RunKind kind) {
   Configuration c;
   c.input.settings = settings;
-  c.input.model = model;
+  c.input.model = models.target;
+  c.input.draft = models.draft;
   // No GPU backend is compiled, so what is asked of one is refused for that reason.
   const bool reference = settings.get_text("FERRUM_BACKEND") == "reference";
   c.input.hardware = HardwareCapabilities::host_cpu(reference ? "reference" : "cpu");
@@ -68,12 +85,12 @@ Result<Configuration> configure(const ModelCapabilities& model, const CpuHost& h
 Result<EngineOptions> plan_options(const std::string& model_path, const Settings& settings, RunKind kind,
                                    std::optional<int64_t> vram_bytes) {
   FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
+  FERRUM_ASSIGN_OR_RETURN(const ConfiguredModels models, look_at_models(file, settings));
   // Memory as large as need be: whether it suffices is what the plan will say. With an accelerator, its rules choose.
   CpuHost host = cpu_host();
   const int64_t free_memory = host.free_memory;
   host.free_memory = int64_t{1} << 50;
-  const ModelCapabilities model = model_capabilities(file);
-  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(model, host, settings, kind));
+  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(models, host, settings, kind));
   EngineOptions options = engine_options(wanted.run);
   if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
   if (vram_bytes) {
@@ -82,7 +99,7 @@ Result<EngineOptions> plan_options(const std::string& model_path, const Settings
     return options;
   }
   host.free_memory = free_memory;
-  const Result<Configuration> here = configure(model, host, settings, kind);
+  const Result<Configuration> here = configure(models, host, settings, kind);
   return here.is_ok() ? engine_options(here->run) : options;
 }
 
@@ -94,7 +111,8 @@ Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, c
 
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
   FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(model_capabilities(file), cpu_host(), settings, kind));
+  FERRUM_ASSIGN_OR_RETURN(const ConfiguredModels models, look_at_models(file, settings));
+  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(models, cpu_host(), settings, kind));
   c.file = std::move(file);
   return c;
 }

@@ -25,7 +25,11 @@ struct Configuration {
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind);
 
 // The same of capabilities that are known already, or supposed.
-Result<Configuration> configure(const ModelCapabilities& model, const CpuHost& host, const Settings& settings,
+struct ConfiguredModels {
+  ModelCapabilities target;
+  std::optional<DraftCapabilities> draft = std::nullopt;
+};
+Result<Configuration> configure(const ConfiguredModels& models, const CpuHost& host, const Settings& settings,
                                 RunKind kind);
 
 // The options that `ferrum plan` plans with: as configure() resolves them for this machine, but where the model does

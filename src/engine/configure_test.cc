@@ -107,6 +107,16 @@ TEST(Configure, NothingIsLeftOpen) {
   }
 }
 
+TEST(Configure, ADraftModelIsLookedAtBeforeAnythingIsDecided) {
+  const auto fits = configure(demo_model(), with({{"FERRUM_DRAFT_MODEL", demo_model().c_str()}}), RunKind::kServing);
+  ASSERT_TRUE(fits.is_ok()) << fits.status().message();
+  EXPECT_EQ(engine_options(fits->run).draft_model, demo_model());
+  EXPECT_EQ(engine_options(fits->run).speculation.mode, SpeculationMode::kBoth);
+  const auto missing = configure(demo_model(), with({{"FERRUM_DRAFT_MODEL", "/nonexistent.gguf"}}), RunKind::kServing);
+  ASSERT_FALSE(missing.is_ok());
+  EXPECT_NE(missing.status().message().find("the draft model"), std::string::npos) << missing.status().message();
+}
+
 TEST(Configure, TheReferenceBackendIsOneThread) {
   const auto c = configure(demo_model(), with({{"FERRUM_BACKEND", "reference"}}), RunKind::kSingleUser);
   ASSERT_TRUE(c.is_ok()) << c.status().message();

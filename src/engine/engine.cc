@@ -6,6 +6,7 @@
 
 #include "base/cores.h"
 #include "base/log.h"
+#include "engine/draft_load.h"
 #include "engine/engine_core.h"
 #include "engine/expert_trace.h"
 #include "engine/memory.h"
@@ -36,6 +37,10 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
   FERRUM_RETURN_IF_ERROR(validate(o.speculation));
+  if (o.speculation.uses_draft_model() && o.draft_model.empty()) {
+    return invalid_argument(std::string("speculation \"") + to_string(o.speculation.mode) +
+                            "\" needs a draft model, and none is given");
+  }
   FERRUM_RETURN_IF_ERROR(check_range("prefill_first_until_active", o.prefill_first_until_active, 0, 4096));
   if (!(o.kv_memory_fraction > 0 && o.kv_memory_fraction <= 1)) {
     return invalid_argument("kv_memory_fraction must be above 0 and at most 1, got " +
@@ -53,7 +58,8 @@ struct Parts {
   std::vector<KernelChoice> kernels;
   CoreOptions core;
   std::unique_ptr<StepRunner> runner;
-  std::shared_ptr<OpProfile> profile;  // nullptr where nothing is timed
+  std::shared_ptr<OpProfile> profile;       // nullptr where nothing is timed
+  std::unique_ptr<DraftModel> draft_model;  // nullptr where there is none
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;
   std::shared_ptr<const Gguf> file;
@@ -70,7 +76,8 @@ class EngineImpl final : public Engine {
         tokenizer_(parts.tokenizer),
         chat_template_(std::move(parts.chat_template)),
         file_(std::move(parts.file)),
-        core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer), std::move(parts.profile)) {}
+        core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer), std::move(parts.profile),
+              std::move(parts.draft_model)) {}
 
   Result<RequestId> submit(Request request, EventSink sink) override {
     return core_.submit(std::move(request), std::move(sink));
@@ -149,17 +156,8 @@ std::string describe_parts(const Parts& p, const Backend& backend, int64_t kv_by
   const std::string name = p.spec.name.empty() ? p.spec.architecture : p.spec.name + " (" + p.spec.architecture + ")";
   return name + " on " + backend.describe() + ", context " + std::to_string(p.options.max_model_len) + ", KV cache " +
          std::to_string(p.options.kv_blocks) + " x " + std::to_string(p.options.block_size) + " tokens of " +
-         std::string(to_string(p.options.kv_dtype)) + " (" + format_bytes(kv_bytes) + ")";
-}
-
-// What the gate refused is worth a line each: something is wrong with this machine or this build.
-void report_rejected(const std::vector<KernelChoice>& kernels) {
-  for (const KernelChoice& choice : kernels) {
-    for (const auto& rejected : choice.rejected) {
-      spdlog::warn("kernel '{}' of {} fails the parity gate ({}); {} is used instead", choice.kernel, rejected.level,
-                   rejected.reason, choice.level);
-    }
-  }
+         std::string(to_string(p.options.kv_dtype)) + " (" + format_bytes(kv_bytes) + ")" +
+         (p.draft_model ? ", with a draft model" : "");
 }
 
 SchedulerLimits scheduler_limits(const EngineOptions& o) {
@@ -179,17 +177,22 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
                     const MemoryPlan& plan) {
   const EngineOptions& o = parts.options;
   const auto num_blocks = static_cast<int>(o.kv_blocks);
+  const int window = parts.draft_model ? wider_window(parts.spec.sliding_window, parts.draft_model->limits().window)
+                                       : parts.spec.sliding_window;
   parts.core = {.scheduler = scheduler_limits(o),
-                .requests = {parts.spec.vocab_size, o.max_model_len},
+                .requests = {parts.spec.vocab_size, o.max_model_len, parts.draft_model != nullptr},
                 .num_blocks = num_blocks,
                 .block_size = o.block_size,
                 .block_bytes = plan.kv_bytes_per_block,
-                .window = parts.spec.sliding_window,
+                .window = window,
                 .prefix_cache = o.prefix_cache,
                 .speculation = o.speculation,
+                .measure_costs = o.measure_guess_cost,
                 .record = o.record};
   if (o.swap_bytes > 0) {
-    FERRUM_ASSIGN_OR_RETURN(parts.core.swap, SwapSpace::create(o.swap_bytes, plan.kv_bytes_per_block, o.block_size));
+    FERRUM_ASSIGN_OR_RETURN(
+        parts.core.swap,
+        SwapSpace::create(o.swap_bytes, Runner::kv_block_bytes(parts.spec, o.block_size, o.kv_dtype), o.block_size));
   }
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
   RunnerOptions runner_options;
@@ -230,6 +233,8 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
   demand.process = process_memory();
   demand.process.anonymous = std::max<int64_t>(0, demand.process.anonymous - metadata);
 
+  FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));
+  if (demand.draft) FERRUM_RETURN_IF_ERROR(check_draft_model(*file, *demand.draft));
   FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
   FERRUM_RETURN_IF_ERROR(plan.verdict);
   if (!plan.note.empty()) spdlog::warn("{}", plan.note);
@@ -246,9 +251,15 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
     backend = profiled_backend(std::move(backend), parts.profile);
   }
   FERRUM_ASSIGN_OR_RETURN(auto model, load_model(file, *backend, [&](double fraction, const std::string& what) {
-                            report(0.1 + 0.8 * fraction, what);
+                            report(0.1 + 0.7 * fraction, what);
                           }));
   parts.spec = model->spec();
+  if (demand.draft) {
+    FERRUM_ASSIGN_OR_RETURN(parts.draft_model, load_draft_model(demand.draft, parts.spec, plan.options,
+                                                                [&](double fraction, const std::string& what) {
+                                                                  report(0.8 + 0.1 * fraction, "draft model: " + what);
+                                                                }));
+  }
   FERRUM_ASSIGN_OR_RETURN(Text loaded, text.get());
   parts.tokenizer = std::move(loaded.tokenizer);
   parts.chat_template = std::move(loaded.chat_template);

@@ -5,6 +5,7 @@
 // except cancel().
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -49,10 +50,12 @@ struct EngineOptions {
   int active_decode_prefill_chunk = 0;
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
-  bool prefix_cache = true;       // do not compute the KV of a prompt's beginning that is still in the cache
-  SpeculationParams speculation;  // of requests that do not say
-  ProfileChoice profile;          // what is timed inside forward passes
-  RecordLimits record;            // how much of the past is remembered
+  bool prefix_cache = true;        // do not compute the KV of a prompt's beginning that is still in the cache
+  SpeculationParams speculation;   // of requests that do not say
+  std::string draft_model;         // file of the model that guesses for this one; empty = none
+  bool measure_guess_cost = true;  // how much is guessed follows from what it costs here
+  ProfileChoice profile;           // what is timed inside forward passes
+  RecordLimits record;             // how much of the past is remembered
 };
 
 struct Request {
@@ -92,6 +95,16 @@ struct Event {
 };
 using EventSink = std::function<void(Event)>;
 
+struct GuessCounts {
+  uint64_t drafts = 0, drafted_tokens = 0, accepted_tokens = 0;
+};
+
+// What the draft model did.
+struct DraftWork {
+  uint64_t passes = 0, tokens = 0, failures = 0;
+  double seconds = 0;
+};
+
 struct EngineStats {
   int running = 0, waiting = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0;
@@ -100,6 +113,8 @@ struct EngineStats {
   uint64_t generated_tokens = 0;                     // sampled
   uint64_t drafts = 0;                               // rows that verified guesses
   uint64_t drafted_tokens = 0, accepted_tokens = 0;  // as in Usage
+  std::array<GuessCounts, kGuessSources> guesses;    // the same by source, in the order of GuessSource
+  DraftWork draft_model;                             // zeros without one
   // Prefix cache. A hit is an admission, after a preemption too, that found a part of its text.
   uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
   uint64_t prefix_saved_tokens = 0;  // that hits did not compute

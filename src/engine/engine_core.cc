@@ -19,9 +19,11 @@ PrefixHash random_key() {
 }  // namespace
 
 EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
-                       std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<OpProfile> profile)
+                       std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<OpProfile> profile,
+                       std::unique_ptr<DraftModel> draft_model)
     : options_(options),
       runner_(std::move(runner)),
+      draft_model_(std::move(draft_model)),
       tokenizer_(std::move(tokenizer)),
       prefix_key_(random_key()),
       recorder_(options.record, std::move(profile)),
@@ -111,6 +113,8 @@ bool EngineCore::run_step() {
   std::vector<SeqId> preempted;
   if (runs) {
     preempted = step.plan->preempted;
+    draft(step);
+    build(step);
     run(step);
   }
   deliver(step);
@@ -126,9 +130,7 @@ EngineCore::Step EngineCore::begin_step() {
   apply_cancels(step);
   if (options_.swap) kv_.set_swapping(options_.swap->pays());
   step.plan = scheduler_.plan();
-  recorder_.end_phase(StepPhase::kPlan);
   if (!step.plan) return step;
-  step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
   for (const PlannedRow& row : step.plan->rows) {
     Sequence* sequence = sequences_.at(row.seq).get();
     sequence->note_scheduled(row);
@@ -136,21 +138,46 @@ EngineCore::Step EngineCore::begin_step() {
     step.touched.push_back(sequence);
   }
   stats_.preemptions += step.plan->preempted.size();
-  record_plan(step);
-  recorder_.end_phase(StepPhase::kBuild);
-  return step;
-}
-
-void EngineCore::record_plan(Step& step) {
   step.record.token_budget = options_.scheduler.max_batched_tokens;
   step.record.running = scheduler_.running();
   step.record.waiting = scheduler_.waiting();
   step.record.kv_used = kv_.used_blocks();
   step.record.kv_total = kv_.num_blocks();
+  recorder_.end_phase(StepPhase::kPlan);
+  return step;
+}
+
+// Swap space and files hold the target's KV only.
+void EngineCore::forget_drafts(std::span<const KvMove> moves) {
+  if (!draft_model_) return;
+  for (const KvMove& move : moves) {
+    if (move.kind == KvMove::kIn) draft_model_->forget(move.block);
+  }
+}
+
+// Without the lock: nobody else changes tables, nor the sequences of a step.
+void EngineCore::draft(Step& step) {
+  if (!draft_model_) return;
+  forget_drafts(step.plan->moves);
+  draft_model_->guess(*step.plan, step.rows, kv_, costs_);
+  recorder_.end_phase(StepPhase::kDraft);
+}
+
+void EngineCore::build(Step& step) {
+  std::lock_guard lock(mutex_);
+  step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
+  record_rows(step);
+  recorder_.end_phase(StepPhase::kBuild);
+}
+
+void EngineCore::record_rows(Step& step) {
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const PlannedRow& row = step.plan->rows[i];
     const int of_prompt = std::clamp(step.rows[i]->prompt_tokens() - row.begin, 0, row.count);
-    step.recorded.push_back({row.seq, !row.samples || of_prompt > 0, row.count, of_prompt, 0});
+    RecordedRow recorded{row.seq, !row.samples || of_prompt > 0, row.count, of_prompt};
+    recorded.source = step.rows[i]->guess_source();
+    recorded.drafted = row.drafts;
+    step.recorded.push_back(recorded);
   }
 }
 
@@ -171,14 +198,13 @@ void EngineCore::run(Step& step) {
       std::any_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; });
   recorder_.begin_forward(reads);
   if (options_.swap) options_.swap->make(step.plan->moves, *runner_);
-  const auto begin = std::chrono::steady_clock::now();
+  const auto began = std::chrono::steady_clock::now();
   const Result<ConstView> logits = runner_->run(step.batch);
-  if (options_.swap && reads) {
-    options_.swap->note_step(step.batch.num_tokens(),
-                             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  if (options_.swap && reads) options_.swap->note_step(step.batch.num_tokens(), seconds);
   recorder_.end_phase(StepPhase::kForward);
   if (!logits.is_ok()) return fail(step, logits.status());
+  note_costs(step, seconds);
   const std::string fault = runner_->fault();
   std::vector<RowOutcome> outcomes;
   for (size_t i = 0; i < step.rows.size(); ++i) {
@@ -189,23 +215,50 @@ void EngineCore::run(Step& step) {
     outcomes.push_back(step.rows[i]->consume(step.plan->rows[i], rows, scratch_));
     if (!fault.empty()) step.rows[i]->explain_error(fault);
   }
+  guess_on(step);
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < step.rows.size(); ++i) {
-    const PlannedRow& row = step.plan->rows[i];
     step.recorded[i].generated = outcomes[i].new_tokens;
     stats_.prompt_tokens += static_cast<uint64_t>(step.recorded[i].prompt_tokens);
     stats_.generated_tokens += static_cast<uint64_t>(outcomes[i].new_tokens);
-    if (row.drafts == 0) continue;
-    ++stats_.drafts;
-    stats_.drafted_tokens += static_cast<uint64_t>(row.drafts);
-    stats_.accepted_tokens += static_cast<uint64_t>(std::max(0, outcomes[i].new_tokens - 1));
+    count_guesses(step.recorded[i], outcomes[i].new_tokens);
   }
+  if (draft_model_) stats_.draft_model = draft_model_->work();
   ++stats_.steps;
   scheduler_.commit(std::move(*step.plan), outcomes);
   for (const Sequence* sequence : step.rows) {
-    if (!sequence->finished() && sequence->guesses() > 0) scheduler_.offer_drafts(sequence->id(), sequence->guesses());
+    const int wanted = sequence->wanted_guesses();
+    if (!sequence->finished() && wanted > 0) scheduler_.offer_drafts(sequence->id(), wanted);
   }
   recorder_.end_phase(StepPhase::kSample);
+}
+
+void EngineCore::count_guesses(RecordedRow& row, int new_tokens) {
+  if (row.drafted == 0) return;
+  row.accepted = std::max(0, new_tokens - 1);
+  GuessCounts& counts = stats_.guesses[static_cast<size_t>(row.source)];
+  ++counts.drafts;
+  counts.drafted_tokens += static_cast<uint64_t>(row.drafted);
+  counts.accepted_tokens += static_cast<uint64_t>(row.accepted);
+}
+
+void EngineCore::note_costs(const Step& step, double seconds) {
+  const bool decodes =
+      std::none_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; });
+  if (options_.measure_costs && decodes) costs_.add_step(step.batch.num_tokens(), seconds);
+}
+
+void EngineCore::guess_on(const Step& step) {
+  int decoding = 0, drafting = 0;
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const RecordedRow& row = step.recorded[i];
+    decoding += step.plan->rows[i].samples ? 1 : 0;
+    drafting += row.drafted > 0 && row.source == GuessSource::kDraft ? 1 : 0;
+  }
+  const GuessPrices prices = costs_.prices(decoding, drafting);
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    if (step.plan->rows[i].samples && !step.rows[i]->finished()) step.rows[i]->guess(prices);
+  }
 }
 
 void EngineCore::fail(Step& step, const Status& why) {
@@ -280,6 +333,11 @@ EngineStats EngineCore::stats() const {
   stats.swap_blocks_used = prefix.swap_entries;
   stats.swapped_out = prefix.swapped_out;
   stats.swapped_in = prefix.swapped_in;
+  for (const GuessCounts& counts : stats_.guesses) {
+    stats.drafts += counts.drafts;
+    stats.drafted_tokens += counts.drafted_tokens;
+    stats.accepted_tokens += counts.accepted_tokens;
+  }
   stats.prefix_bytes = prefix.entries * options_.block_bytes;
   stats.experts = runner_->expert_load();
   return stats;

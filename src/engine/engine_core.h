@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/draft_model.h"
 #include "engine/engine.h"
 #include "engine/kv_file.h"
 #include "engine/request_check.h"
@@ -34,6 +35,7 @@ struct CoreOptions {
   int window = 0;           // tokens that a position of the model sees; 0 = all
   bool prefix_cache = false;
   SpeculationParams speculation;  // of requests that do not say
+  bool measure_costs = false;     // guesses cost what they cost here, and not what they usually do
   RecordLimits record;
   std::shared_ptr<SwapSpace> swap = nullptr;  // for this engine alone; nullptr = what is evicted is lost
   KvIdentity kv = {};                         // of KV that is saved and restored; block_bytes 0 = none is
@@ -42,7 +44,7 @@ struct CoreOptions {
 class EngineCore {
  public:
   EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner, std::shared_ptr<const Tokenizer> tokenizer,
-             std::shared_ptr<OpProfile> profile = nullptr);
+             std::shared_ptr<OpProfile> profile = nullptr, std::unique_ptr<DraftModel> draft_model = nullptr);
   ~EngineCore();
   EngineCore(const EngineCore&) = delete;
   EngineCore& operator=(const EngineCore&) = delete;
@@ -78,10 +80,16 @@ class EngineCore {
   void thread_main();
   bool run_step();
   Step begin_step();
+  void draft(Step& step);
+  void forget_drafts(std::span<const KvMove> moves);
+  void build(Step& step);
   void apply_cancels(Step& step);
   void run(Step& step);
   void fail(Step& step, const Status& why);
-  void record_plan(Step& step);
+  void record_rows(Step& step);
+  void count_guesses(RecordedRow& row, int new_tokens);
+  void note_costs(const Step& step, double seconds);
+  void guess_on(const Step& step);
   void deliver(const Step& step);
   void forget_finished(const Step& step);
   void deliver_to(Sequence& sequence);
@@ -91,7 +99,9 @@ class EngineCore {
   std::vector<PrefixHash> chain_of(std::span<const TokenId> text, const std::string& salt) const;
 
   const CoreOptions options_;
-  const std::unique_ptr<StepRunner> runner_;  // step thread
+  const std::unique_ptr<StepRunner> runner_;       // step thread
+  const std::unique_ptr<DraftModel> draft_model_;  // step thread; nullptr if there is none
+  StepCosts costs_;                                // step thread
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const PrefixHash prefix_key_;  // of this process; drawn at random
   SamplerScratch scratch_;       // step thread

@@ -18,7 +18,13 @@ std::unique_ptr<EngineCore> make_core(const CoreOptions& o, float habit, std::ch
   auto runner = std::make_unique<FakeRunner>(o.num_blocks, o.block_size);
   runner->delay = delay;
   runner->habit = habit;
-  return std::make_unique<EngineCore>(o, std::move(runner), std::make_shared<FakeTokenizer>());
+  // The draft model has the habit, and else its own opinion. The fake model looks back one position.
+  auto draft = std::make_unique<FakeRunner>(o.num_blocks, o.block_size);
+  draft->habit = habit;
+  draft->salt = 99;
+  return std::make_unique<EngineCore>(
+      o, std::move(runner), std::make_shared<FakeTokenizer>(), nullptr,
+      std::make_unique<DraftModel>(draft_limits(o, o.window > 0 ? 2 : 0), std::move(draft)));
 }
 
 // Alone, and without speculation.

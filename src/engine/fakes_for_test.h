@@ -57,7 +57,8 @@ class FakeRunner : public StepRunner {
 
   int fail_at_step = -1;
   std::chrono::microseconds delay{0};
-  float habit = 0;  // added to the logit of one token that the last one alone decides: text runs in circles
+  float habit = 0;    // added to the logit of one token that the last one alone decides: text runs in circles
+  uint64_t salt = 0;  // another one is another model, with the same habit
 
   std::string cause;  // of the NaN that a poison leads to
 
@@ -117,7 +118,7 @@ class FakeRunner : public StepRunner {
     const auto favourite = 3 + static_cast<int>(mix(static_cast<uint64_t>(c.last) + 1) % 30);
     for (int i = 0; i < kFakeVocab; ++i) {
       float& logit = logits_[static_cast<size_t>(row * kFakeVocab + i)];
-      logit = static_cast<float>(mix(c.hash + static_cast<uint64_t>(i) + 7) % 1000) / 200.0f;
+      logit = static_cast<float>(mix(c.hash + static_cast<uint64_t>(i) + 7 + salt) % 1000) / 200.0f;
       if (i == favourite) logit += habit;
       if (i == kFakePoison) logit = -std::numeric_limits<float>::infinity();
       if (c.poison > 10) logit = std::nanf("");

@@ -95,10 +95,14 @@ Status EngineCore::import_kv(const SavedKv& kv, const std::string& salt) {
     const std::vector<KvMove> moves = kv_.take_moves();
     lock.unlock();
     if (options_.swap) options_.swap->make(moves, *runner_);
+    forget_drafts(moves);
     adopted = to_fill.status();
     if (!to_fill.is_ok()) return;
     // Nobody finds the blocks before: sequences are admitted by this thread.
-    for (const auto& [index, block] : *to_fill) runner_->write_block(block, kv.block(index, options_.kv));
+    for (const auto& [index, block] : *to_fill) {
+      runner_->write_block(block, kv.block(index, options_.kv));
+      if (draft_model_) draft_model_->forget(block);
+    }
   };
   FERRUM_RETURN_IF_ERROR(between_steps(copy));
   return adopted;

@@ -7,6 +7,7 @@
 
 #include "backend/registry.h"
 #include "base/cores.h"
+#include "engine/draft_load.h"
 #include "engine/memory.h"
 #include "engine/model_backend.h"
 #include "models/registry.h"
@@ -105,6 +106,7 @@ class Planner {
     add_weights(weights);
     add_text();
     add_compute(weights);
+    if (demand_.draft) FERRUM_RETURN_IF_ERROR(add_draft_model());
     FERRUM_RETURN_IF_ERROR(add_kv());
     plan_.options = o_;
     judge();
@@ -142,9 +144,17 @@ class Planner {
     return matrices;
   }
 
-  // Tensors that the backend copies leave the file's pages, except for the table of embeddings, whose rows are read on.
-  void add_host_weights(const DecoderWeights& weights, int64_t bytes) {
-    int64_t copies = 0, left = 0;
+  // Where a model's tensors lie; `whose` precedes the parts' names. Those that the backend copies leave the file's
+  // pages, except for the table of embeddings, whose rows are read on.
+  void add_placed_weights(const Gguf& file, const DecoderWeights& weights, const std::string& whose) {
+    int64_t bytes = 0, copies = 0, left = 0;
+    for (const GgufTensor& tensor : file.tensors()) bytes += static_cast<int64_t>(tensor.bytes);
+    const auto file_bytes = static_cast<int64_t>(file.file_bytes());
+    if (on_device()) {
+      add(whose + "weights", MemoryKind::kDevice, bytes, "copied from the file");
+      add(whose + "model file", MemoryKind::kFile, page_rounded(file_bytes), "mapped while it is copied");
+      return;
+    }
     for (const ConstView& matrix : matrices_of(weights)) {
       const int64_t copy = copied_bytes(backend_config(o_), matrix);
       copies += page_rounded(copy);
@@ -152,32 +162,24 @@ class Planner {
         left += static_cast<int64_t>(bytes_of(matrix.dtype, matrix.dim(0) * matrix.dim(1)));
       }
     }
-    add("weights", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes()) - left),
+    add(whose + "weights", MemoryKind::kFile, page_rounded(file_bytes - left),
         "the mapped file: " + format_bytes(bytes - left) + " of tensors in place, the rest metadata");
-    add("packed weights", MemoryKind::kAnonymous, copies,
+    add(whose + "packed weights", MemoryKind::kAnonymous, copies,
         copies > 0 ? "copies arranged for the vector units" : "none: all are used in place");
   }
 
   void add_weights(const DecoderWeights& weights) {
     std::map<DType, MemoryPart> by_type;
-    int64_t bytes = 0;
     for (const GgufTensor& tensor : file_.tensors()) {
       MemoryPart& part = by_type[tensor.view.dtype];
       part.kind = on_device() ? MemoryKind::kDevice : MemoryKind::kFile;
       part.name = to_string(tensor.view.dtype);
       part.bytes += static_cast<int64_t>(tensor.bytes);
-      bytes += static_cast<int64_t>(tensor.bytes);
     }
     for (auto& [dtype, part] : by_type) plan_.weights.push_back(std::move(part));
     std::stable_sort(plan_.weights.begin(), plan_.weights.end(),
                      [](const MemoryPart& a, const MemoryPart& b) { return a.bytes > b.bytes; });
-    if (on_device()) {
-      add("weights", MemoryKind::kDevice, bytes, "copied from the file");
-      add("model file", MemoryKind::kFile, page_rounded(static_cast<int64_t>(file_.file_bytes())),
-          "mapped while it is copied");
-    } else {
-      add_host_weights(weights, bytes);
-    }
+    add_placed_weights(file_, weights, "");
     add("LoRA adapters", compute_kind(), 0, "none loaded");
   }
 
@@ -192,13 +194,7 @@ class Planner {
     add("workspace", compute_kind(), workspace_bytes(spec_, o_.max_batched_tokens, logits),
         "activations of a step: " + std::to_string(o_.max_batched_tokens) + " tokens, " + std::to_string(logits) +
             " rows of logits");
-    const std::vector<ConstView> matrices = matrices_of(weights);
-    std::vector<const ExpertsSpec*> experts;
-    for (const LayerWeights& layer : weights.layers) {
-      if (!layer.experts.experts.empty()) experts.push_back(&layer.experts);
-    }
-    add("backend scratch", compute_kind(), scratch_bytes(backend_config(o_), matrices, experts),
-        "quantised activations, row buffers");
+    add("backend scratch", compute_kind(), scratch_of(weights, o_), "quantised activations, row buffers");
     const int64_t row = spec_.vocab_size * static_cast<int64_t>(sizeof(float));
     const auto per_token = static_cast<int64_t>(2 * sizeof(Candidate) + sizeof(ScoredToken));
     add("sampler", MemoryKind::kAnonymous, row + spec_.vocab_size * per_token,
@@ -212,6 +208,36 @@ class Planner {
     }
   }
 
+  static int64_t scratch_of(const DecoderWeights& weights, const EngineOptions& o) {
+    std::vector<const ExpertsSpec*> experts;
+    for (const LayerWeights& layer : weights.layers) {
+      if (!layer.experts.experts.empty()) experts.push_back(&layer.experts);
+    }
+    return scratch_bytes(backend_config(o), matrices_of(weights), experts);
+  }
+
+  // All of it but its KV, which has as many blocks as the target's.
+  Status add_draft_model() {
+    const Gguf& draft = *demand_.draft;
+    FERRUM_ASSIGN_OR_RETURN(draft_spec_, read_model_spec(draft));
+    FERRUM_ASSIGN_OR_RETURN(const DecoderWeights weights, bind_weights(draft, draft_spec_));
+    const EngineOptions o = draft_options(o_);
+    const int logits = draft_logit_rows(o_);
+    add_placed_weights(draft, weights, "draft ");
+    add("draft metadata", MemoryKind::kAnonymous, metadata_size(draft).bytes, "its keys, vocabulary and tensor index");
+    add("draft workspace", compute_kind(),
+        workspace_bytes(draft_spec_, o.max_batched_tokens, logits) + scratch_of(weights, o),
+        "its activations and scratch: " + std::to_string(o.max_batched_tokens) + " tokens, " + std::to_string(logits) +
+            " rows of logits");
+    add("draft threads", MemoryKind::kAnonymous, o_.threads * kPerThread, "its backend's own");
+    return Status::ok();
+  }
+
+  int64_t kv_bytes(int block_size) const {
+    const int64_t draft = demand_.draft ? Runner::kv_block_bytes(draft_spec_, block_size, o_.kv_dtype) : 0;
+    return Runner::kv_block_bytes(spec_, block_size, o_.kv_dtype) + draft;
+  }
+
   // What remains for KV beside all that was added so far.
   std::optional<int64_t> free_for_kv() const {
     if (on_device()) return std::max<int64_t>(0, *demand_.device_bytes - plan_.total(MemoryKind::kDevice));
@@ -221,16 +247,17 @@ class Planner {
 
   Status add_kv() {
     KvDemand d;
-    d.block_bytes = plan_.kv_bytes_per_block = Runner::kv_block_bytes(spec_, o_.block_size, o_.kv_dtype);
-    plan_.kv_bytes_per_token = Runner::kv_block_bytes(spec_, 1, o_.kv_dtype);
+    d.block_bytes = plan_.kv_bytes_per_block = kv_bytes(o_.block_size);
+    plan_.kv_bytes_per_token = kv_bytes(1);
     d.block_size = o_.block_size;
     d.max_seqs = o_.max_seqs;
     d.model_context = spec_.max_context;
     d.max_model_len = o_.max_model_len;
     d.kv_blocks = o_.kv_blocks;
     d.memory_fraction = on_device() ? 1.0 : o_.kv_memory_fraction;
+    const int64_t swapped = Runner::kv_block_bytes(spec_, o_.block_size, o_.kv_dtype);  // without the draft model's
     add("swap space", MemoryKind::kAnonymous, o_.swap_bytes,
-        o_.swap_bytes > 0 ? "for " + std::to_string(o_.swap_bytes / d.block_bytes) + " blocks; taken when it is used"
+        o_.swap_bytes > 0 ? "for " + std::to_string(o_.swap_bytes / swapped) + " blocks; taken when it is used"
                           : "none: what the KV cache gives up is computed again");
     d.free_bytes = free_for_kv();
     const Result<KvSizing> kv = size_kv(d);
@@ -248,7 +275,8 @@ class Planner {
     }
     add("KV cache", compute_kind(), o_.kv_blocks * d.block_bytes,
         std::to_string(o_.kv_blocks) + " blocks of " + std::to_string(o_.block_size) + " tokens, " +
-            std::string(to_string(o_.kv_dtype)) + ", " + format_bytes(plan_.kv_bytes_per_token) + " per token");
+            std::string(to_string(o_.kv_dtype)) + ", " + format_bytes(plan_.kv_bytes_per_token) + " per token" +
+            (demand_.draft ? ", the draft model's included" : ""));
     return Status::ok();
   }
 
@@ -271,7 +299,7 @@ class Planner {
   std::string biggest_lever() const {
     int64_t weights = 0, workspace = 0, kv = 0;
     for (const MemoryPart& part : plan_.parts) {
-      if (part.name == "weights") weights = part.bytes;
+      if (part.name.ends_with("weights")) weights += part.bytes;
       if (part.name == "workspace" || part.name == "backend scratch") workspace += part.bytes;
       if (part.name == "KV cache") kv = part.bytes;
     }
@@ -316,7 +344,7 @@ class Planner {
   const Gguf& file_;
   const MemoryDemand& demand_;
   EngineOptions o_;
-  ModelSpec spec_;
+  ModelSpec spec_, draft_spec_;
   MemoryPlan plan_;
 };
 
@@ -354,6 +382,7 @@ Result<PlanReport> plan_file(const std::string& path, const EngineOptions& optio
   demand.device_bytes = device_bytes;
   demand.process = process_memory();
   FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(path));
+  FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));
   FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
   return PlanReport{json ? render_json(plan) : render_table(plan), plan.verdict.is_ok()};
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,7 @@ struct MemoryPart {
 
 struct MemoryDemand {
   EngineOptions options;
+  std::shared_ptr<const Gguf> draft;  // the draft model's file; nullptr without one
   // What this process may still take; nullopt = unknown, then nothing is refused.
   std::optional<int64_t> available;
   // Memory of an accelerator that holds weights, KV and activations; nullopt = everything lies in host memory.
@@ -46,7 +48,7 @@ struct MemoryPlan {
   std::vector<MemoryPart> parts;
   std::vector<MemoryPart> weights;  // the weights by type, most bytes first; together they are part of "weights"
   EngineOptions options;            // as resolved
-  int64_t kv_bytes_per_token = 0, kv_bytes_per_block = 0;
+  int64_t kv_bytes_per_token = 0, kv_bytes_per_block = 0;  // the draft model's included
   int model_context = 0;
   std::optional<int64_t> available, device_bytes;
   int64_t resident_before = 0;      // of the process, before the model is opened; included in the parts

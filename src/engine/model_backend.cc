@@ -61,4 +61,13 @@ Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const Engi
   return backend;
 }
 
+void report_rejected(const std::vector<KernelChoice>& kernels) {
+  for (const KernelChoice& choice : kernels) {
+    for (const auto& rejected : choice.rejected) {
+      spdlog::warn("kernel '{}' of {} fails the parity gate ({}); {} is used instead", choice.kernel, rejected.level,
+                   rejected.reason, choice.level);
+    }
+  }
+}
+
 }  // namespace ferrum

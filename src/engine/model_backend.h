@@ -21,4 +21,7 @@ BackendConfig backend_config(const EngineOptions& options);
 // make_backend.
 Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const EngineOptions& options);
 
+// What the gate refused is worth a line each in the log: something is wrong with this machine or this build.
+void report_rejected(const std::vector<KernelChoice>& kernels);
+
 }  // namespace ferrum

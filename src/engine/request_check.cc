@@ -30,12 +30,19 @@ Status check_prompt(const Request& request, const RequestLimits& limits) {
   return Status::ok();
 }
 
+Status check_speculation(const SpeculationParams& params, const RequestLimits& limits) {
+  FERRUM_RETURN_IF_ERROR(validate(params));
+  if (!params.uses_draft_model() || limits.has_draft_model) return Status::ok();
+  return invalid_argument("the speculation's mode is \"" + std::string(to_string(params.mode)) +
+                          "\", but no draft model is loaded (--draft-model): choose off or ngram");
+}
+
 }  // namespace
 
 Status check_request(const Request& request, const RequestLimits& limits) {
   FERRUM_RETURN_IF_ERROR(validate(request.sampling));
   FERRUM_RETURN_IF_ERROR(validate(request.stop));
-  if (request.speculation) FERRUM_RETURN_IF_ERROR(validate(*request.speculation));
+  if (request.speculation) FERRUM_RETURN_IF_ERROR(check_speculation(*request.speculation, limits));
   FERRUM_RETURN_IF_ERROR(check_prompt(request, limits));
   for (const auto& [token, bias] : request.sampling.logit_bias) {
     FERRUM_RETURN_IF_ERROR(check_token(token, limits.vocab_size, "logit_bias"));

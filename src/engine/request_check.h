@@ -11,6 +11,7 @@ namespace ferrum {
 struct RequestLimits {
   int64_t vocab_size = 0;
   int max_model_len = 0;  // tokens of a sequence, prompt and generated
+  bool has_draft_model = false;
 };
 
 // kInvalidArgument naming the parameter, the value and what is allowed.

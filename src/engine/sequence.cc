@@ -34,6 +34,7 @@ Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_pt
       tokenizer_(std::move(tokenizer)),
       prompt_tokens_(static_cast<int>(request.prompt.size())),
       final_length_(final_length),
+      uses_draft_model_(request.speculation && request.speculation->uses_draft_model()),
       tokens_(std::move(request.prompt)),
       prefix_(std::move(prefix)),
       sampler_(sampling_, sampling_.seed ? *sampling_.seed : random_seed()),
@@ -61,9 +62,7 @@ RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScr
   }
   RowOutcome outcome = sample(row, logits, scratch);
   outcome.prefix = prefix_.extend(tokens_);
-  if (outcome.finished) return outcome;
-  if (row.drafts > 0) drafter_.record(row.drafts, outcome.new_tokens - 1);
-  guess();
+  if (row.drafts > 0 && !outcome.finished) drafter_.record(source_, row.drafts, outcome.new_tokens - 1);
   return outcome;
 }
 
@@ -89,17 +88,26 @@ RowOutcome Sequence::sample(const PlannedRow& row, ConstView logits, SamplerScra
 }
 
 std::vector<TokenId> Sequence::take_guesses() {
+  wanted_guesses_ = 0;
   const auto begin = tokens_.end() - std::exchange(guesses_, 0);
   std::vector<TokenId> guesses(begin, tokens_.end());
   tokens_.erase(begin, tokens_.end());
   return guesses;
 }
 
-void Sequence::guess() {
+void Sequence::guess(const GuessPrices& prices) {
   const int room = final_length_ - static_cast<int>(tokens_.size()) - 1;  // the model adds one of its own
-  const std::span<const TokenId> draft = drafter_.draft(tokens_, room);
-  tokens_.insert(tokens_.end(), draft.begin(), draft.end());
-  guesses_ = static_cast<int>(draft.size());
+  const Proposal proposal = drafter_.propose(tokens_, room, prices);
+  source_ = proposal.source;
+  wanted_guesses_ = proposal.count;
+  tokens_.insert(tokens_.end(), proposal.tokens.begin(), proposal.tokens.end());
+  guesses_ = static_cast<int>(proposal.tokens.size());
+}
+
+void Sequence::add_guess(TokenId token) {
+  FERRUM_CHECK(guesses_ < wanted_guesses_, "a guess that nobody wanted");
+  tokens_.push_back(token);
+  ++guesses_;
 }
 
 // Logits at position p tell how likely the token at p + 1 was.

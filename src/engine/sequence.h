@@ -30,7 +30,10 @@ class Sequence {
   const EventSink& sink() const { return sink_; }
   // Prompt, then generated, then the guesses at what follows, which a step may verify.
   std::span<const TokenId> tokens() const { return tokens_; }
-  int guesses() const { return guesses_; }
+  // Guesses that the next step should verify: they follow already, or the draft model shall make them.
+  int wanted_guesses() const { return wanted_guesses_; }
+  GuessSource guess_source() const { return source_; }
+  bool uses_draft_model() const { return uses_draft_model_; }
   int prompt_tokens() const { return prompt_tokens_; }
   bool finished() const { return event_.finished; }
   FinishReason finish_reason() const { return reason_; }  // kNone until finished
@@ -38,9 +41,12 @@ class Sequence {
   // The sequence has this row in the step that begins now.
   void note_scheduled(const PlannedRow& row);
   // The step ran. logits: f32 [row.logit_count, vocab], those of the row's last positions. Scores prompt tokens,
-  // samples the next ones where the row reaches the last known token, decides whether that was the end, and if not,
-  // guesses on.
+  // samples the next ones where the row reaches the last known token, and decides whether that was the end.
   RowOutcome consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  // After that: guesses on, or asks the draft model to.
+  void guess(const GuessPrices& prices);
+  // The draft model's next guess, of those wanted.
+  void add_guess(TokenId token);
   // Ends it for a reason from outside.
   void finish(FinishReason reason, Status error = {});
   // Where the error came from, if it ended with one since the last event.
@@ -53,7 +59,6 @@ class Sequence {
   Status score_prompt(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
   RowOutcome sample(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
   std::vector<TokenId> take_guesses();
-  void guess();
   void accept(Sampled sampled);
   bool is_stop_token(TokenId token) const;
 
@@ -65,10 +70,13 @@ class Sequence {
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const int prompt_tokens_;
   const int final_length_;
+  const bool uses_draft_model_;
 
   std::vector<TokenId> tokens_;
   PrefixChain prefix_;
-  int guesses_ = 0;  // at the end of tokens_
+  int guesses_ = 0;         // at the end of tokens_
+  int wanted_guesses_ = 0;  // more than guesses_ where the draft model shall make them
+  GuessSource source_ = GuessSource::kNgram;
   Sampler sampler_;
   Drafter drafter_;
   TextStream stream_;

@@ -43,7 +43,7 @@ class Workload {
   CoreOptions tight() {
     CoreOptions o;
     o.block_size = 1 << pick(5);
-    o.requests = {kFakeVocab, 130};
+    o.requests = {kFakeVocab, 130, true};
     o.num_blocks = (130 + o.block_size - 1) / o.block_size * (1 + pick(3)) + pick(5);
     const int seqs = 2 + pick(10);
     o.scheduler = {seqs, 1 + pick(50), seqs + 1 + pick(20), 1000};
@@ -54,7 +54,7 @@ class Workload {
   static CoreOptions roomy() {
     CoreOptions o;
     o.block_size = 16;
-    o.requests = {kFakeVocab, 130};
+    o.requests = {kFakeVocab, 130, true};
     o.num_blocks = 100;
     o.scheduler = {4, 512, 600, 1000};
     return o;
@@ -85,7 +85,8 @@ class Workload {
   }
   SpeculationParams speculation() {
     SpeculationParams p;
-    p.mode = SpeculationMode::kNgram;
+    p.mode = std::array{SpeculationMode::kNgram, SpeculationMode::kDraft,
+                        SpeculationMode::kBoth}[static_cast<size_t>(pick(3))];
     p.max_draft = 1 + pick(12);
     p.ngram_min = 1 + pick(2);
     p.ngram_max = p.ngram_min + pick(3);
@@ -94,6 +95,19 @@ class Workload {
   std::mt19937_64 rng_;
   std::array<std::vector<TokenId>, 2> openings_;
 };
+
+// The limits of a draft model that sees as far as the target, for an engine with these options.
+inline DraftModelLimits draft_limits(const CoreOptions& o, int window) {
+  DraftModelLimits limits;
+  limits.num_blocks = o.num_blocks;
+  limits.block_size = o.block_size;
+  limits.max_tokens = o.scheduler.max_batched_tokens + o.scheduler.max_seqs;
+  limits.vocab_size = limits.target_vocab_size = static_cast<int>(o.requests.vocab_size);
+  limits.max_context = o.requests.max_model_len;
+  limits.window = window;
+  limits.keeps_up = o.window > 0;
+  return limits;
+}
 
 inline bool same(const std::vector<PositionLogprobs>& a, const std::vector<PositionLogprobs>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {

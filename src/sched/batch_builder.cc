@@ -36,8 +36,10 @@ Batch build_batch(const StepPlan& plan, const BlockAllocator& kv, const TokensOf
   batch.block_tables.assign(plan.rows.size() * static_cast<size_t>(batch.max_blocks), 0);
   auto out = batch.block_tables.begin();
   for (const PlannedRow& row : plan.rows) {
-    // What fell out of the window is not read; any block will do.
-    const std::span<const BlockId> table = kv.table(row.seq);
+    // What fell out of the window is not read; any block will do. A table can be longer than the step needs it: blocks
+    // for guesses that were not made.
+    const std::span<const BlockId> whole = kv.table(row.seq);
+    const auto table = whole.first(std::min(whole.size(), static_cast<size_t>(batch.max_blocks)));
     std::transform(table.begin(), table.end(), out, [](BlockId b) { return b == kNoBlock ? 0 : b; });
     out += batch.max_blocks;
   }

@@ -13,7 +13,8 @@ namespace ferrum {
 // All known tokens of a sequence, prompt first.
 using TokensOf = std::function<std::span<const TokenId>(SeqId)>;
 
-// `kv` holds the plan's reservation already. Rows keep the plan's order; logits of a row are those of its last tokens.
+// `kv` holds the plan's reservation already, or one of more tokens. Rows keep the plan's order; logits of a row are
+// those of its last tokens.
 Batch build_batch(const StepPlan& plan, const BlockAllocator& kv, const TokensOf& tokens_of);
 
 }  // namespace ferrum

@@ -21,6 +21,12 @@ struct Scheduler::Draft {
   static int scores_of(const PlannedRow& r) { return r.logit_count - (r.samples ? 1 : 0); }
 };
 
+void StepPlan::give_up_drafts(size_t row, int drafts) {
+  PlannedRow& r = rows[row];
+  FERRUM_CHECK(0 <= drafts && drafts <= r.drafts, "a row gives up guesses that it has not");
+  for (int* count : {&r.drafts, &r.count, &r.logit_count, &num_tokens, &num_logits}) *count -= drafts;
+}
+
 Scheduler::Scheduler(const SchedulerLimits& limits, BlockAllocator& kv) : limits_(limits), kv_(kv) {
   FERRUM_CHECK(limits.max_seqs >= 1 && limits.max_batched_tokens >= 1 && limits.max_waiting >= 0, "scheduler limits");
   FERRUM_CHECK(limits.max_logits > limits.max_seqs, "prompt scoring needs a logit beside those of the sampling rows");

@@ -85,6 +85,9 @@ struct StepPlan {
   int num_logits = 0;
   KvReservation reservation;
   std::vector<KvMove> moves;  // to be made before anything else of the step, whatever becomes of it
+
+  // A row's last guesses were not made after all.
+  void give_up_drafts(size_t row, int drafts);
 };
 
 // What became of a row that samples; rows that do not must have the default.

@@ -1,13 +1,16 @@
-// How many tokens to guess for a sequence, from how its guesses have fared.
+// How many tokens to guess for a sequence, from how its guesses have fared and what a guess costs.
 #pragma once
 
 namespace ferrum {
 
-// A verified token costs about what a decoded one costs where the processor is the limit, and nearly nothing where
-// reading the weights is. So guess boldly while guesses hold, little when they fail, and not at all where they fail
-// always, but for a probe now and then. Counts alone decide: no clock, so a run can be repeated.
+// A guess that holds saves a step, one that does not costs its price: the time that guessing and verifying it adds to a
+// step, as a share of the step without. Guesses are verified in order up to the first wrong one, so with a share p of
+// right ones k guesses give 1 + p + p^2 + ... + p^k tokens at the cost of 1 + k * price steps. The best k is the one
+// with most tokens per step (Leviathan et al., "Fast Inference from Transformers via Speculative Decoding", ICML 2023,
+// with a price for verifying as well); where none beats a step without guesses, none are made, but for a probe now and
+// then.
 //
-// Worst case, no guess ever right: seven in vain at first, then one per pause, and pauses double up to kLongestPause
+// Worst case, no guess ever right: ten in vain at first, then one per pause, and pauses double up to kLongestPause
 // steps: below 1 % of the tokens in the long run.
 class DraftLength {
  public:
@@ -16,16 +19,22 @@ class DraftLength {
   // max: at least 1.
   explicit DraftLength(int max);
 
-  // Tokens to guess in the coming step; 0 = none. One call per step in which the sequence could have had guesses.
-  int next();
+  // Tokens to guess in the coming step, each at this price; 0 = none. One call per step in which the sequence could
+  // have had guesses.
+  int next(double price);
+  // Tokens per cost of `count` guesses as next() expects them; 1 = that of a step without guesses.
+  double gain(int count, double price) const;
   // What became of the guesses of a step that had some.
   void record(int drafted, int accepted);
 
  private:
+  int best(double price) const;
+
   const int max_;
-  int length_;
-  double rate_;    // moving average of the share that was right
-  int pause_ = 0;  // steps that are left of the current pause
+  double rate_;          // moving average of what became of guesses that were reached: 1 = right, 0 = wrong
+  int reached_;          // guesses that the average has seen, the prior's included
+  int pause_ = 0;        // steps that are left of the current pause
+  bool probes_ = false;  // one was made, and a guess is due whatever is expected of it: prices change
   int next_pause_ = kFirstPause;
 };
 

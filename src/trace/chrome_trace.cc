@@ -62,6 +62,8 @@ void add_step(Trace& trace, const StepRecord& step) {
                {"tokens", step.tokens},
                {"token_budget", step.token_budget},
                {"generated", step.generated},
+               {"drafted", step.drafted},
+               {"accepted", step.accepted},
                {"preempted", step.preempted},
                {"failed", step.failed}});
   int64_t begin = step.begin;
@@ -80,6 +82,8 @@ void add_request(Trace& trace, const RequestRecord& request, int64_t now) {
   trace.span(request.id, "request " + std::to_string(request.id), request.queued, end,
              {{"prompt_tokens", request.prompt_tokens},
               {"generated", request.generated},
+              {"drafted", request.drafted},
+              {"accepted", request.accepted},
               {"preemptions", request.preemptions},
               {"reason", request.finished < 0 ? "running" : to_string(request.reason)}});
   for (size_t i = 0; i < request.segments.size(); ++i) {

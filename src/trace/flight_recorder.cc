@@ -14,6 +14,7 @@ constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 const char* to_string(StepPhase phase) {
   switch (phase) {
     case StepPhase::kPlan: return "plan";
+    case StepPhase::kDraft: return "draft";
     case StepPhase::kBuild: return "build";
     case StepPhase::kForward: return "forward";
     case StepPhase::kSample: return "sample";
@@ -93,6 +94,8 @@ void FlightRecorder::end_step(StepRecord step, std::span<const RecordedRow> rows
     step.tokens += row.tokens;
     step.prompt_tokens += row.prompt_tokens;
     step.generated += row.generated;
+    step.drafted += row.drafted;
+    step.accepted += row.accepted;
     note(row, step_began_, sampled);
   }
   step.preempted = static_cast<int>(preempted.size());
@@ -112,6 +115,8 @@ void FlightRecorder::end_step(StepRecord step, std::span<const RecordedRow> rows
 
 void FlightRecorder::note(const RecordedRow& row, int64_t step_began, int64_t sampled) {
   RequestRecord& request = active(row.request, step_began);
+  request.drafted[static_cast<size_t>(row.source)] += row.drafted;
+  request.accepted[static_cast<size_t>(row.source)] += row.accepted;
   enter(request, row.reads_prompt ? RequestPhase::kPrefill : RequestPhase::kDecode, step_began);
   if (row.generated == 0) return;
   request.generated += row.generated;

@@ -15,12 +15,13 @@
 #include "trace/ring.h"
 #include "types/ids.h"
 #include "types/sampling.h"
+#include "types/speculation.h"
 
 namespace ferrum {
 
 // Parts of a step, in the order in which they happen.
-enum class StepPhase { kPlan, kBuild, kForward, kSample, kDeliver };
-inline constexpr int kStepPhases = 5;
+enum class StepPhase { kPlan, kDraft, kBuild, kForward, kSample, kDeliver };  // kDraft: the draft model's passes
+inline constexpr int kStepPhases = 6;
 const char* to_string(StepPhase phase);
 
 // Where a request is. kPrefill again after a preemption: its KV is computed once more.
@@ -35,6 +36,7 @@ struct StepRecord {
   std::array<int64_t, kStepPhases> phases{};  // duration of each
   int decode_rows = 0, prompt_rows = 0;
   int tokens = 0, prompt_tokens = 0, generated = 0;
+  int drafted = 0, accepted = 0;  // guesses: verified, and right
   int token_budget = 0;
   int preempted = 0;
   int running = 0, waiting = 0;  // when it was planned
@@ -52,6 +54,7 @@ struct RequestRecord {
 
   RequestId id = 0;
   int prompt_tokens = 0, generated = 0, preemptions = 0;
+  std::array<int, kGuessSources> drafted{}, accepted{};                  // guesses by source: verified, and right
   int64_t queued = 0, first_token = -1, last_token = -1, finished = -1;  // -1 = not yet
   int64_t longest_gap = 0;                                               // between two steps that gave tokens
   FinishReason reason = FinishReason::kNone;
@@ -90,6 +93,8 @@ struct RecordedRow {
   int tokens = 0;
   int prompt_tokens = 0;  // of these
   int generated = 0;
+  GuessSource source = GuessSource::kNgram;  // of the guesses, where there were some
+  int drafted = 0, accepted = 0;
 };
 
 class FlightRecorder {

@@ -16,7 +16,7 @@ class FlightRecorderTest : public testing::Test {
   // Plan 1 ms, build 1, forward 5, sample 2, deliver 1.
   void step(FlightRecorder& recorder, const std::vector<RecordedRow>& rows, const std::vector<SeqId>& preempted = {}) {
     recorder.begin_step();
-    const int64_t times[kStepPhases] = {1, 1, 5, 2, 1};
+    const int64_t times[kStepPhases] = {1, 0, 1, 5, 2, 1};
     for (int i = 0; i < kStepPhases; ++i) {
       now_ += times[i] * kMs;
       recorder.end_phase(static_cast<StepPhase>(i));
