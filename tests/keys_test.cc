@@ -4,11 +4,13 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <limits>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "config/keys.h"
 #include "engine/configure.h"
@@ -149,6 +151,45 @@ TEST_F(KeysTest, BlocksAndTheirSizeAreWhatTheCacheHas) {
   ASSERT_TRUE(submit(*usual, prompt(33)).is_ok());
   ASSERT_TRUE(usual->step().is_ok());
   EXPECT_EQ(usual->stats().kv_blocks_used, 3);
+}
+
+// The order in which three requests of two tenants finish, of which the second has the least urgent priority, and the
+// last comes `late` after the others. A fourth one runs while they arrive.
+std::vector<int> order_of_service(Engine& engine, Request request, std::chrono::milliseconds late = {}) {
+  std::vector<int> order;
+  const auto submit = [&](int name, int priority, const char* tenant) {
+    request.priority = priority;
+    request.tenant = tenant;
+    EXPECT_TRUE(engine
+                    .submit(request,
+                            [&order, name](const Event& e) {
+                              if (e.finished) order.push_back(name);
+                            })
+                    .is_ok());
+  };
+  const bool ranks = engine.options().queue_policy != QueuePolicy::kFcfs;
+  submit(0, 0, "a");
+  EXPECT_TRUE(engine.step().is_ok());
+  submit(1, ranks ? 1 : 0, "a");
+  submit(2, 0, "a");
+  std::this_thread::sleep_for(late);
+  submit(3, 0, "b");
+  while (*engine.step()) {
+  }
+  return order;
+}
+
+TEST_F(KeysTest, PolicyAndAgeingOrderWhatWaits) {
+  const auto order = [](Keys keys, std::chrono::milliseconds late = {}) {
+    keys.emplace_back("FERRUM_PAGED_MAX_SEQS", "1");
+    return order_of_service(*small(keys), prompt(4), late);
+  };
+  EXPECT_EQ(order({}), (std::vector<int>{0, 1, 2, 3}));
+  EXPECT_EQ(order({{"FERRUM_SCHED_POLICY", "priority"}}), (std::vector<int>{0, 2, 3, 1}));
+  EXPECT_EQ(order({{"FERRUM_SCHED_POLICY", "fair"}}), (std::vector<int>{0, 3, 2, 1}));
+  EXPECT_EQ(order({{"FERRUM_SCHED_POLICY", "priority"}, {"FERRUM_SCHED_AGEING_SECONDS", "1"}},
+                  std::chrono::milliseconds(1050)),
+            (std::vector<int>{0, 2, 1, 3}));
 }
 
 TEST_F(KeysTest, PrefixCacheSavesComputingUnlessSwitchedOff) {
@@ -402,6 +443,8 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_KV_MEMORY_FRACTION",
                                              "FERRUM_PAGED_MAX_SEQS",
                                              "FERRUM_MAX_WAITING",
+                                             "FERRUM_SCHED_POLICY",
+                                             "FERRUM_SCHED_AGEING_SECONDS",
                                              "FERRUM_MAX_BATCHED_TOKENS",
                                              "FERRUM_ACTIVE_DECODE_PREFILL_CHUNK",
                                              "FERRUM_SCHED_PREFILL_FIRST_UNTIL_ACTIVE",
@@ -423,7 +466,8 @@ TEST_F(KeysTest, EveryKeyHasATest) {
       "FERRUM_LOG_LEVEL",  // tests/api/test_configuration.py: what appears on standard error
       // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
       "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY", "FERRUM_SERVED_MODEL_NAME", "FERRUM_CORS_ORIGIN",
-      "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS"};
+      "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS", "FERRUM_REQUEST_TIMEOUT",
+      "FERRUM_QUEUE_TIMEOUT", "FERRUM_WARM_UP"};
   for (const KeySpec& key : all_keys()) {
     const bool refused = is_of_a_missing_part(key);
     EXPECT_EQ(int{refused} + static_cast<int>(tested.count(key.name) + elsewhere.count(key.name)), 1) << key.name;

@@ -49,6 +49,11 @@ void add_record_flags(CLI::App& command, RecordFiles& files) {
                      "At the end, write what the engine did, as a trace for chrome://tracing or Perfetto, here");
 }
 
+std::string first_api_key(const Settings& settings) {
+  const std::vector<std::string> keys = settings.get_list("FERRUM_API_KEY");
+  return keys.empty() ? "" : keys.front();
+}
+
 int report(const Status& status) {
   std::fprintf(stderr, "ferrum: %s\n", status.message().c_str());
   switch (status.code()) {

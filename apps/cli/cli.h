@@ -57,6 +57,9 @@ void add_setting_flags(CLI::App& command, Invocation& invocation, std::initializ
 // Prints "ferrum: message" and gives the exit code that fits the failure.
 int report(const Status& status);
 
+// What a client sends to a server that was given these settings; "" = no key.
+std::string first_api_key(const Settings& settings);
+
 // The whole file, or standard input for "-"; kInvalidArgument beyond max_bytes.
 Result<std::string> read_input(const std::string& path, size_t max_bytes);
 

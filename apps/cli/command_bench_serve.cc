@@ -253,7 +253,7 @@ Status verdict(const BenchServeFlags& flags, const std::vector<LevelSummary>& le
 }
 
 int bench_serve_command(BenchServeFlags flags, const Settings& settings) {
-  if (flags.api_key.empty()) flags.api_key = settings.get_text("FERRUM_API_KEY").value_or("");
+  if (flags.api_key.empty()) flags.api_key = first_api_key(settings);
   Result<Session> session = prepare(flags);
   if (!session.is_ok()) return report(session.status());
   if (!flags.compare.empty() && flags.plot_file.empty()) {

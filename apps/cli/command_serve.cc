@@ -1,7 +1,9 @@
 // ferrum serve: an engine behind the HTTP server, until a signal ends it.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -55,6 +57,17 @@ int wait_for_signal() {
   return number;
 }
 
+// Each connection is a file descriptor, and the usual limit would be reached before --max-connections.
+void allow_connections(int connections) {
+  constexpr rlim_t kOthers = 256;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min(limit.rlim_max, static_cast<rlim_t>(connections) + kOthers);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("cannot raise the limit of open files: {}", errno);
+}
+
 ServiceOptions service_options(const Settings& settings, const std::string& path, bool loopback) {
   ServiceOptions options;
   options.model_names = settings.get_list("FERRUM_SERVED_MODEL_NAME");
@@ -63,7 +76,9 @@ ServiceOptions service_options(const Settings& settings, const std::string& path
   options.access.loopback = loopback;
   options.access.allowed_hosts = settings.get_list("FERRUM_ALLOWED_HOST");
   options.access.cors_origins = settings.get_list("FERRUM_CORS_ORIGIN");
-  options.access.api_key = settings.get_text("FERRUM_API_KEY").value_or("");
+  options.access.api_keys = settings.get_list("FERRUM_API_KEY");
+  options.request_timeout = static_cast<double>(settings.get_int("FERRUM_REQUEST_TIMEOUT").value_or(0));
+  options.queue_timeout = static_cast<double>(settings.get_int("FERRUM_QUEUE_TIMEOUT").value_or(0));
   return options;
 }
 
@@ -73,12 +88,17 @@ std::string url_of(const std::string& host, uint16_t port) {
 }
 
 int serve_command(const ServeFlags& flags, const Settings& settings) {
+  // A key that vanishes when it is taken apart must not leave the server open.
+  if (settings.has("FERRUM_API_KEY") && settings.get_list("FERRUM_API_KEY").empty()) {
+    return report(invalid_argument("FERRUM_API_KEY is set and has no key in it: keys are separated by commas"));
+  }
   const Result<std::string> path = resolve_model_path(flags.model);
   if (!path.is_ok()) return report(path.status());
   HttpServerOptions http;
   http.host = settings.get_text("FERRUM_HOST").value_or(http.host);
   http.port = static_cast<uint16_t>(settings.get_int("FERRUM_PORT").value_or(http.port));
   http.max_connections = static_cast<int>(settings.get_int("FERRUM_MAX_CONNECTIONS").value_or(http.max_connections));
+  allow_connections(http.max_connections);
   Result<std::unique_ptr<HttpServer>> server = HttpServer::bind(http);
   if (!server.is_ok()) return report(server.status());
 
@@ -94,7 +114,7 @@ int serve_command(const ServeFlags& flags, const Settings& settings) {
   options.configuration = summary_of(loaded->configuration.run);
   Service service(engine, std::move(options));
   if (const Status status = (*server)->serve(service); !status.is_ok()) return report(status);
-  if (!(*server)->is_loopback() && settings.get_text("FERRUM_API_KEY").value_or("").empty()) {
+  if (!(*server)->is_loopback() && settings.get_list("FERRUM_API_KEY").empty()) {
     spdlog::warn("{} can be reached from other machines and no API key is set (--api-key)", http.host);
   }
   std::fprintf(stderr, "listening on %s\n", url_of(http.host, (*server)->port()).c_str());

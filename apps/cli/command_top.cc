@@ -28,7 +28,7 @@ Result<std::string> picture(const TopFlags& flags, const std::string& key) {
 }
 
 int top_command(const TopFlags& flags, const Settings& settings) {
-  const std::string key = settings.get_text("FERRUM_API_KEY").value_or("");
+  const std::string key = first_api_key(settings);
   const bool once = flags.once || isatty(STDOUT_FILENO) == 0;
   while (true) {
     const Result<std::string> shown = picture(flags, key);

@@ -76,6 +76,7 @@ Result<ConfiguredEngine> load_configured(const std::string& model_path, const Se
   FERRUM_ASSIGN_OR_RETURN(out.configuration, configure(model_path, settings, kind));
   RunConfig& run = out.configuration.run;
   EngineOptions options = engine_options(run);
+  options.warm_up = kind == RunKind::kServing && settings.get_bool("FERRUM_WARM_UP").value_or(true);
   if (!files.trace_file.empty()) {
     // Now, and not after hours of work: can it be written at all?
     FERRUM_RETURN_IF_ERROR(write_text(files.trace_file, files.trace_file == "-" ? "" : "{}\n"));

@@ -45,17 +45,27 @@ bool AccessPolicy::origin_allowed(std::string_view origin, std::string_view host
   return options_.loopback && is_loopback_name(host_name(authority));
 }
 
-bool AccessPolicy::key_matches(std::string_view authorization) const {
-  if (!needs_key()) return true;
+// Looks at all of every key, whatever it finds.
+size_t AccessPolicy::find_key(std::string_view authorization) const {
   constexpr std::string_view kScheme = "bearer ";
   const bool scheme = to_lower(authorization.substr(0, kScheme.size())) == kScheme;
   const std::string_view given = scheme ? authorization.substr(kScheme.size()) : std::string_view();
-  unsigned difference = given.size() == options_.api_key.size() ? 0 : 1;
-  for (size_t i = 0; i < options_.api_key.size(); ++i) {
-    const auto byte = i < given.size() ? static_cast<unsigned char>(given[i]) : 0U;
-    difference |= byte ^ static_cast<unsigned char>(options_.api_key[i]);
+  size_t found = 0;
+  for (size_t k = 0; k < options_.api_keys.size(); ++k) {
+    const std::string& key = options_.api_keys[k];
+    unsigned difference = given.size() == key.size() ? 0 : 1;
+    for (size_t i = 0; i < key.size(); ++i) {
+      const auto byte = i < given.size() ? static_cast<unsigned char>(given[i]) : 0U;
+      difference |= byte ^ static_cast<unsigned char>(key[i]);
+    }
+    found = difference == 0 ? k + 1 : found;
   }
-  return difference == 0;
+  return found;
+}
+
+std::string AccessPolicy::tenant_of(std::string_view authorization) const {
+  const size_t key = find_key(authorization);
+  return key == 0 ? "" : "key " + std::to_string(key);
 }
 
 }  // namespace ferrum

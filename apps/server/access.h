@@ -22,7 +22,7 @@ class AccessPolicy {
     bool loopback = true;                    // the server listens on a loopback address
     std::vector<std::string> allowed_hosts;  // further names a loopback server answers to
     std::vector<std::string> cors_origins;   // "https://app.example", or "*" for any
-    std::string api_key;                     // "" = none needed
+    std::vector<std::string> api_keys;       // of which a client needs one; empty = none needed
   };
   explicit AccessPolicy(Options options);
 
@@ -30,11 +30,15 @@ class AccessPolicy {
   // An absent Origin (not a browser, or same-origin GET) is allowed; loopback pages are; others must be configured.
   // `host_header`: a page that the server itself has served comes from its own host.
   bool origin_allowed(std::string_view origin, std::string_view host_header) const;
-  // "Bearer KEY"; compared in time that depends on the configured key alone.
-  bool key_matches(std::string_view authorization) const;
-  bool needs_key() const { return !options_.api_key.empty(); }
+  // "Bearer KEY"; compared in time that depends on the configured keys alone.
+  bool key_matches(std::string_view authorization) const { return !needs_key() || find_key(authorization) > 0; }
+  // Who sent a request: "key 2" for the second key; "" where no key is needed or none matches.
+  std::string tenant_of(std::string_view authorization) const;
+  bool needs_key() const { return !options_.api_keys.empty(); }
 
  private:
+  size_t find_key(std::string_view authorization) const;  // from 1; 0 = none
+
   Options options_;
 };
 

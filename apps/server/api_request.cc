@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "apps/server/api_messages.h"
+#include "types/queue_policy.h"
 
 namespace ferrum {
 namespace {
@@ -137,6 +138,28 @@ void read_speculation(FieldReader& fields, SpeculationWish& wish) {
   members.refuse_unknown({});
 }
 
+std::optional<double> read_seconds(FieldReader& fields, std::string_view name) {
+  const auto seconds = fields.number(name);
+  if (seconds && !(*seconds > 0 && *seconds <= kMaxTimeoutSeconds)) {
+    fields.errors().set(std::string(name), std::string(name) + " must be a number of seconds above 0 and at most " +
+                                               std::to_string(kMaxTimeoutSeconds));
+  }
+  return seconds;
+}
+
+void read_queueing(FieldReader& fields, const ApiLimits& limits, GenerationParams& params) {
+  params.priority = static_cast<int>(fields.integer("priority", -kMaxPriority, kMaxPriority).value_or(0));
+  params.timeout_seconds = read_seconds(fields, "timeout").value_or(0);
+  params.queue_timeout_seconds = read_seconds(fields, "queue_timeout").value_or(0);
+  const auto salt = fields.string("cache_salt");
+  if (!salt) return;
+  if (salt->empty() || salt->size() > limits.max_cache_salt_bytes) {
+    fields.errors().set("cache_salt", "cache_salt must have 1 to " + std::to_string(limits.max_cache_salt_bytes) +
+                                          " bytes, got " + std::to_string(salt->size()));
+  }
+  params.cache_salt = *salt;
+}
+
 void read_stream_options(FieldReader& fields, GenerationParams& params) {
   params.stream = fields.boolean("stream").value_or(false);
   const Json* value = fields.find("stream_options");
@@ -160,6 +183,7 @@ void read_common(FieldReader& fields, const ApiLimits& limits, GenerationParams&
   read_stop_strings(fields, limits, params.stop.stop);
   read_token_list(fields, "stop_token_ids", limits.max_stop_tokens, params.stop.stop_token_ids);
   read_speculation(fields, params.speculation);
+  read_queueing(fields, limits, params);
   params.stop.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   params.stop.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);
   params.with_special = !fields.boolean("skip_special_tokens").value_or(true);

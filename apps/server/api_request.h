@@ -29,6 +29,7 @@ struct ApiLimits {
   size_t max_stop_bytes = 1024;  // of one stop string
   int max_stop_tokens = 256;
   int max_logit_bias = 1024;
+  size_t max_cache_salt_bytes = 1024;
   JsonLimits json;  // of the body, and of JSON inside its strings
 };
 
@@ -44,6 +45,9 @@ struct GenerationParams {
   SamplingParams sampling;  // ranges are checked
   StopParams stop;
   SpeculationWish speculation;
+  int priority = 0;
+  double timeout_seconds = 0, queue_timeout_seconds = 0;  // 0 = as the server is set
+  std::string cache_salt;
   int n = 1;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage

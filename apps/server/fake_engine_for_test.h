@@ -70,9 +70,13 @@ class FakeEngine : public Engine {
     int fail_at = -1;           // kError instead of this token
     int max_requests = 1000;    // more at once are refused with kCapacity
     size_t text_per_token = 1;  // bytes of text each token stands for
+    double retry_after_seconds = 0;
+    int time_out_at = -1;  // kTimeout instead of this token
+    QueuePolicy queue_policy = QueuePolicy::kPriority;
   };
   explicit FakeEngine(Behaviour behaviour) : behaviour_(behaviour), thread_([this] { run(); }) {
     options_.max_model_len = 4096;
+    options_.queue_policy = behaviour.queue_policy;
     stats_.kv_blocks_total = 100;
   }
   FakeEngine() : FakeEngine(Behaviour()) {}
@@ -85,14 +89,25 @@ class FakeEngine : public Engine {
     thread_.join();
   }
 
-  Result<RequestId> submit(Request request, EventSink sink) override {
+  Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices) override {
     const std::lock_guard lock(mutex_);
-    if (static_cast<int>(active_.size()) >= behaviour_.max_requests) return capacity_exceeded("the queue is full");
-    const RequestId id = ++last_id_;
+    if (active_.size() + choices.size() > static_cast<size_t>(behaviour_.max_requests)) {
+      return capacity_exceeded("the queue is full");
+    }
     submitted_.push_back(request);
-    active_[id] = {std::move(request), std::move(sink), 0, false};
+    std::vector<RequestId> ids;
+    for (EventSink& sink : choices) {
+      ids.push_back(++last_id_);
+      active_[last_id_] = {request, std::move(sink), 0, false};
+      if (request.sampling.seed) ++*request.sampling.seed;
+    }
     wake_.notify_all();
-    return id;
+    return ids;
+  }
+  Status check_room() const override {
+    const std::lock_guard lock(mutex_);
+    const bool full = active_.size() >= static_cast<size_t>(behaviour_.max_requests);
+    return full ? capacity_exceeded("the queue is full") : Status::ok();
   }
   void cancel(RequestId id) override {
     const std::lock_guard lock(cancel_mutex_);
@@ -110,6 +125,7 @@ class FakeEngine : public Engine {
     const std::lock_guard lock(mutex_);
     EngineStats stats = stats_;
     stats.running = static_cast<int>(active_.size());
+    stats.retry_after_seconds = behaviour_.retry_after_seconds;
     return stats;
   }
 
@@ -173,6 +189,9 @@ class FakeEngine : public Engine {
     if (active.cancelled) return finish(id, active, FinishReason::kCancelled, {});
     if (active.produced == behaviour_.fail_at) {
       return finish(id, active, FinishReason::kError, internal_error("the fake engine fails as told"));
+    }
+    if (active.produced == behaviour_.time_out_at) {
+      return finish(id, active, FinishReason::kTimeout, cancelled("the fake engine's time is up"));
     }
     Event event;
     event.request = id;

@@ -1,5 +1,7 @@
 #include "apps/server/generation.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <utility>
 
@@ -55,9 +57,22 @@ class Sink {
   Clock::time_point last_token_;
 };
 
-ApiError failure_of(const Event& event) {
+int retry_after(const Engine& engine) {
+  constexpr double kLongest = 3600;
+  return static_cast<int>(std::ceil(std::clamp(engine.stats().retry_after_seconds, 1.0, kLongest)));
+}
+
+ApiError failure_of(const Event& event, const Engine& engine) {
+  if (event.reason == FinishReason::kTimeout) {
+    return {.status = 504,
+            .message = event.error.message(),
+            .type = "timeout_error",
+            .param = "",
+            .code = "deadline_exceeded",
+            .retry_after = retry_after(engine)};
+  }
   if (event.reason == FinishReason::kError) {
-    ApiError error = api_error_from(event.error);
+    ApiError error = error_of(event.error, engine);
     if (event.error.code() == StatusCode::kCapacity) error.status = 503;  // it was admitted: not the client's rate
     return error;
   }
@@ -71,6 +86,12 @@ std::string sse(const Json& data) {
 }
 
 }  // namespace
+
+ApiError error_of(const Status& status, const Engine& engine) {
+  ApiError error = api_error_from(status);
+  if (status.code() == StatusCode::kCapacity) error.retry_after = retry_after(engine);
+  return error;
+}
 
 bool EventQueue::push(size_t choice, Event event) {
   const std::lock_guard lock(mutex_);
@@ -115,21 +136,25 @@ Generation::Generation(Engine& engine, GenerationSpec spec)
     : engine_(engine),
       spec_(std::move(spec)),
       queue_(std::make_shared<EventQueue>(spec_.stream ? spec_.max_queued_bytes : SIZE_MAX)),
-      unfinished_(spec_.requests.size()) {}
+      unfinished_(spec_.prompts.size() * static_cast<size_t>(spec_.n)) {}
 
 Result<std::unique_ptr<Generation>> Generation::start(Engine& engine, std::shared_ptr<Metrics> metrics,
                                                       GenerationSpec spec) {
-  FERRUM_CHECK(!spec.requests.empty(), "a generation has at least one request");
+  FERRUM_CHECK(!spec.prompts.empty() && spec.n >= 1, "a generation has at least one request");
   std::unique_ptr<Generation> generation(new Generation(engine, std::move(spec)));
-  for (size_t i = 0; i < generation->spec_.requests.size(); ++i) {
-    // std::function wants a copyable sink; the state is shared among the copies.
-    auto sink = std::make_shared<Sink>(engine, metrics, generation->queue_, i);
-    Result<RequestId> id =
-        engine.submit(std::move(generation->spec_.requests[i]), [sink](Event event) { (*sink)(std::move(event)); });
-    if (!id.is_ok()) return std::move(id).status();  // the destructor cancels the earlier ones
-    generation->ids_.push_back(*id);
+  size_t choice = 0;
+  for (Request& prompt : generation->spec_.prompts) {
+    std::vector<EventSink> sinks;
+    for (int i = 0; i < generation->spec_.n; ++i) {
+      // std::function wants a copyable sink; the state is shared among the copies.
+      auto sink = std::make_shared<Sink>(engine, metrics, generation->queue_, choice++);
+      sinks.emplace_back([sink](Event event) { (*sink)(std::move(event)); });
+    }
+    const Result<std::vector<RequestId>> ids = engine.submit(std::move(prompt), std::move(sinks));
+    if (!ids.is_ok()) return ids.status();  // the destructor cancels the earlier ones
+    generation->ids_.insert(generation->ids_.end(), ids->begin(), ids->end());
   }
-  generation->spec_.requests.clear();
+  generation->spec_.prompts.clear();
   return generation;
 }
 
@@ -146,6 +171,7 @@ void Generation::cancel_all() {
 
 void Generation::account(const TaggedEvent& tagged) {
   if (!tagged.event.finished) return;
+  if (tagged.event.reason == FinishReason::kTimeout) timed_out_ = tagged.event;
   ids_[tagged.choice] = 0;
   --unfinished_;
   const Usage& usage = tagged.event.usage;
@@ -191,7 +217,7 @@ PendingReply::Poll Generation::poll() {
     account(tagged);
     const FinishReason reason = tagged.event.reason;
     if (tagged.event.finished && (reason == FinishReason::kError || reason == FinishReason::kCancelled)) {
-      return fail(failure_of(tagged.event));
+      return fail(failure_of(tagged.event, engine_));
     }
   }
   if (queue_->overflowed()) {
@@ -204,6 +230,9 @@ PendingReply::Poll Generation::poll() {
   Poll poll;
   if (events.empty() && unfinished_ > 0) return poll;
   poll.done = unfinished_ == 0;
+  // What was generated in time is an answer, though a short one; nothing at all is an error.
+  const bool nothing = usage_.completion_tokens == 0 && !head_sent_;
+  if (poll.done && nothing && timed_out_) return fail(failure_of(*timed_out_, engine_));
   if (!spec_.stream) {
     for (const TaggedEvent& tagged : events) spec_.format->add(tagged.choice, tagged.event);
     if (poll.done) poll.head = json_response(200, spec_.format->whole(usage_));

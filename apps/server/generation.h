@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "apps/server/api_response.h"
@@ -49,17 +50,21 @@ class EventQueue {
 };
 
 struct GenerationSpec {
-  std::vector<Request> requests;  // one per choice: n of prompt 0, then n of prompt 1, ...
-  int n = 1;
+  std::vector<Request> prompts;
+  int n = 1;  // choices of each; choice i of all is i % n of prompt i / n
   bool stream = false;
   bool include_usage = false;
   std::unique_ptr<ResponseFormat> format;
   size_t max_queued_bytes = 1 << 20;  // of a stream; an answer that is sent whole is bounded by its request
 };
 
+// What a request that the engine did not take, or did not finish, is answered; with the time after which there may be
+// room again, where it is a matter of time.
+ApiError error_of(const Status& status, const Engine& engine);
+
 class Generation : public PendingReply {
  public:
-  // Submits all requests, or none (the ones already in are cancelled). The engine must outlive the generation; its
+  // Submits all prompts, or none (the ones already in are cancelled). The engine must outlive the generation; its
   // last events may come later than that, and find queue and metrics still there.
   static Result<std::unique_ptr<Generation>> start(Engine& engine, std::shared_ptr<Metrics> metrics,
                                                    GenerationSpec spec);
@@ -82,6 +87,7 @@ class Generation : public PendingReply {
   size_t unfinished_ = 0;
   bool head_sent_ = false;
   UsageTotals usage_;
+  std::optional<Event> timed_out_;  // the last event of a choice that ran out of time
 };
 
 }  // namespace ferrum

@@ -19,7 +19,7 @@ struct HttpServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8080;  // 0 = any free one
   int io_threads = 2;
-  int max_connections = 256;                  // further ones are answered 503 and closed
+  int max_connections = 1024;                 // further ones are answered 503 and closed
   uint32_t max_header_bytes = 16 << 10;       // request line and headers; 431 beyond
   uint64_t max_body_bytes = 8 << 20;          // 413 beyond
   uint64_t max_body_bytes_total = 256 << 20;  // bodies being received at once, all connections together; 503 beyond

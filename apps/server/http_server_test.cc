@@ -33,7 +33,7 @@ struct Fixture {
     ServiceOptions options;
     options.model_names = {"fake"};
     options.version = "test";
-    options.access.api_key = std::move(key);
+    if (!key.empty()) options.access.api_keys = {std::move(key)};
     return options;
   }
   uint16_t port() const { return server->port(); }
@@ -438,6 +438,7 @@ TEST(HttpServer, AFailureBeforeTheFirstTokenIsAnHttpErrorAndLaterAnEvent) {
 TEST(HttpServer, AFullQueueIs429WithRetryAfter) {
   FakeEngine::Behaviour behaviour = endless(milliseconds(5));
   behaviour.max_requests = 2;
+  behaviour.retry_after_seconds = 6.2;
   Fixture fixture(behaviour);
   RawClient first(fixture.port());
   first.send(post_text(kChatPath, kEndless));
@@ -447,8 +448,44 @@ TEST(HttpServer, AFullQueueIs429WithRetryAfter) {
   const auto response = second.response();
   ASSERT_TRUE(response.has_value());
   EXPECT_EQ(response->status, 429);
-  EXPECT_EQ(response->headers.at("retry-after"), "1");
+  EXPECT_EQ(response->headers.at("retry-after"), "7");
   EXPECT_TRUE(eventually([&] { return fixture.engine.running() == 1; }));
+}
+
+TEST(HttpServer, AFullQueueRefusesBeforeThePromptIsRendered) {
+  FakeEngine::Behaviour behaviour = endless(milliseconds(5));
+  behaviour.max_requests = 0;
+  Fixture fixture(behaviour);
+  RawClient client(fixture.port());  // a prompt that the template would refuse
+  client.send(
+      post_text(kChatPath, R"({"messages":[{"role":"user","content":"hi"}],"chat_template_kwargs":{"fail":1}})"));
+  EXPECT_EQ(client.response()->status, 429);
+}
+
+TEST(HttpServer, TimeThatIsUpIsAnErrorBeforeTheFirstTokenAndAFinishReasonAfterIt) {
+  const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":)";
+  for (const bool streams : {false, true}) {
+    FakeEngine::Behaviour behaviour;
+    behaviour.time_out_at = 0;
+    Fixture nothing(behaviour);
+    RawClient first(nothing.port());
+    first.send(post_text(kChatPath, body + (streams ? "true}" : "false}")));
+    const auto refused = first.response();
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->status, 504);
+    EXPECT_EQ(refused->headers.at("retry-after"), "1");
+    EXPECT_NE(refused->body.find("\"code\":\"deadline_exceeded\""), std::string::npos) << refused->body;
+
+    behaviour.time_out_at = 3;
+    Fixture some(behaviour);
+    RawClient second(some.port());
+    second.send(post_text(kChatPath, body + (streams ? "true}" : "false}")));
+    const auto cut = second.response();
+    ASSERT_TRUE(cut.has_value());
+    EXPECT_EQ(cut->status, 200);
+    EXPECT_NE(cut->body.find("\"finish_reason\":\"timeout\""), std::string::npos) << cut->body;
+    EXPECT_TRUE(streams || cut->body.find("\"content\":\"abc\"") != std::string::npos) << cut->body;
+  }
 }
 
 TEST(HttpServer, StopLetsRunningAnswersFinishAndRefusesNewConnections) {

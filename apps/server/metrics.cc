@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "apps/server/engine_metrics.h"
+
 namespace ferrum {
 namespace {
 
@@ -100,10 +102,24 @@ void Metrics::answered(int http_status) {
 
 std::string Metrics::render(const EngineStats& stats, const EngineOptions& options) const {
   std::string out;
-  const auto single = [&](const char* name, const char* type, const char* help, double value) {
-    head(out, name, type, help);
-    line(out, std::string(name) + (type[0] == 'c' ? "_total" : ""), labels_, value);
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    head(out, name, "gauge", help);
+    line(out, name, labels_, value);
   };
+  const auto share = [](int64_t used, int64_t total) {
+    return static_cast<double>(used) / static_cast<double>(std::max<int64_t>(1, total));
+  };
+  gauge("vllm:kv_cache_usage_perc", "Share of the KV blocks in use; 1 is all.",
+        share(stats.kv_blocks_used, stats.kv_blocks_total));
+  gauge("ferrum:kv_swap_usage_perc", "Share of the swap space in use; 1 is all.",
+        share(stats.swap_blocks_used, stats.swap_blocks_total));
+  for (const EngineMetric& metric : engine_metrics()) {
+    head(out, metric.name, metric.counter ? "counter" : "gauge", metric.help);
+    line(out, std::string(metric.name) + (metric.counter ? "_total" : ""), labels_,
+         static_cast<double>(metric.value(stats)));
+  }
+  head(out, "ferrum:draft_model_seconds", "counter", "Time that the draft model took.");
+  line(out, "ferrum:draft_model_seconds_total", labels_, stats.draft_model.seconds);
   const auto by_source = [&](const char* name, const char* help, auto&& count) {
     head(out, name, "counter", help);
     for (int i = 0; i < kGuessSources; ++i) {
@@ -111,39 +127,10 @@ std::string Metrics::render(const EngineStats& stats, const EngineOptions& optio
            static_cast<double>(count(stats.guesses[static_cast<size_t>(i)])));
     }
   };
-  const double used = static_cast<double>(stats.kv_blocks_used);
-  const double total = static_cast<double>(std::max<int64_t>(1, stats.kv_blocks_total));
-  single("vllm:num_requests_running", "gauge", "Sequences in the running batch.", stats.running);
-  single("vllm:num_requests_waiting", "gauge", "Requests waiting for a place in the batch.", stats.waiting);
-  single("vllm:kv_cache_usage_perc", "gauge", "Share of the KV blocks in use; 1 is all.", used / total);
-  single("vllm:prompt_tokens", "counter", "Prompt tokens computed.", static_cast<double>(stats.prompt_tokens));
-  single("vllm:generation_tokens", "counter", "Tokens generated.", static_cast<double>(stats.generated_tokens));
-  single("vllm:num_preemptions", "counter", "Sequences that gave up their KV blocks to others.",
-         static_cast<double>(stats.preemptions));
-  single("ferrum:kv_swapped_out_blocks", "counter", "KV blocks copied to swap space.",
-         static_cast<double>(stats.swapped_out));
-  single("ferrum:kv_swapped_in_blocks", "counter", "KV blocks copied back instead of being computed again.",
-         static_cast<double>(stats.swapped_in));
-  single(
-      "ferrum:kv_swap_usage_perc", "gauge", "Share of the swap space in use; 1 is all.",
-      static_cast<double>(stats.swap_blocks_used) / static_cast<double>(std::max<int64_t>(1, stats.swap_blocks_total)));
-  single("vllm:spec_decode_num_drafts", "counter", "Rows that verified guesses.", static_cast<double>(stats.drafts));
-  single("vllm:spec_decode_num_draft_tokens", "counter", "Guesses that were verified.",
-         static_cast<double>(stats.drafted_tokens));
-  single("vllm:spec_decode_num_accepted_tokens", "counter", "Tokens gained by right guesses.",
-         static_cast<double>(stats.accepted_tokens));
   by_source("ferrum:spec_decode_num_draft_tokens", "Guesses that were verified, by where they came from.",
             [](const GuessCounts& c) { return c.drafted_tokens; });
   by_source("ferrum:spec_decode_num_accepted_tokens", "Tokens gained by right guesses, by where they came from.",
             [](const GuessCounts& c) { return c.accepted_tokens; });
-  single("ferrum:draft_model_passes", "counter", "Forward passes of the draft model.",
-         static_cast<double>(stats.draft_model.passes));
-  single("ferrum:draft_model_tokens", "counter", "Tokens that the draft model computed.",
-         static_cast<double>(stats.draft_model.tokens));
-  single("ferrum:draft_model_seconds", "counter", "Time that the draft model took.", stats.draft_model.seconds);
-  single("ferrum:draft_model_failures", "counter", "Steps in which the draft model failed.",
-         static_cast<double>(stats.draft_model.failures));
-  single("ferrum:engine_steps", "counter", "Forward passes.", static_cast<double>(stats.steps));
 
   const auto by_layer = [&](const char* name, const char* type, const char* help, auto value) {
     if (stats.experts.empty()) return;

@@ -60,6 +60,9 @@ SpeculationParams speculation_of(const SpeculationWish& wish, SpeculationParams 
   return server;
 }
 
+// Of two limits, of which 0 is none.
+double lesser(double a, double b) { return a == 0 || b == 0 ? a + b : std::min(a, b); }
+
 std::optional<ApiError> check_vocabulary(const GenerationParams& params, int vocab) {
   for (const auto& [token, bias] : params.sampling.logit_bias) {
     if (token < vocab) continue;
@@ -276,7 +279,20 @@ ResponseMeta Service::make_meta(const char* prefix, const GenerationParams& para
           .usage_in_chunks = params.include_usage};
 }
 
-Reply Service::generate(std::vector<Request> prompts, const GenerationParams& params,
+// Before work is put into a request: an overloaded server has no time to tokenize what it will refuse.
+std::optional<ApiError> Service::check_admission(const GenerationParams& params) const {
+  if (auto error = check_model(params.model)) return error;
+  if (const Status status = check_priority(params.priority, engine_.options().queue_policy); !status.is_ok()) {
+    ApiError error = api_error_from(status);
+    error.param = "priority";
+    return error;
+  }
+  const Status room = engine_.check_room();
+  if (room.is_ok()) return std::nullopt;
+  return error_of(room, engine_);
+}
+
+Reply Service::generate(std::vector<Request> prompts, const HttpRequest& http, const GenerationParams& params,
                         std::unique_ptr<ResponseFormat> format) {
   GenerationSpec spec;
   spec.n = params.n;
@@ -290,16 +306,18 @@ Reply Service::generate(std::vector<Request> prompts, const GenerationParams& pa
     prompt.stop = params.stop;
     prompt.with_special = params.with_special;
     prompt.speculation = speculation_of(params.speculation, engine_.options().speculation);
-    for (int i = 0; i < params.n; ++i) {
-      Request request = prompt;
-      if (params.sampling.seed) request.sampling.seed = *params.sampling.seed + static_cast<uint64_t>(i);
-      // What the client asked to get at once is not a reader's lag.
-      if (request.prompt_logprobs) spec.max_queued_bytes += request.prompt.size() * per_position;
-      spec.requests.push_back(std::move(request));
-    }
+    prompt.priority = params.priority;
+    prompt.tenant = access_.tenant_of(http.authorization);
+    prompt.cache_salt = params.cache_salt;
+    prompt.timeout_seconds = lesser(params.timeout_seconds, options_.request_timeout);
+    prompt.queue_timeout_seconds = lesser(params.queue_timeout_seconds, options_.queue_timeout);
+    // What the client asked to get at once is not a reader's lag.
+    const size_t choices = prompt.prompt_logprobs ? static_cast<size_t>(params.n) : 0;
+    spec.max_queued_bytes += choices * prompt.prompt.size() * per_position;
   }
+  spec.prompts = std::move(prompts);
   Result<std::unique_ptr<Generation>> generation = Generation::start(engine_, metrics_, std::move(spec));
-  if (!generation.is_ok()) return error_response(api_error_from(generation.status()));
+  if (!generation.is_ok()) return error_response(error_of(generation.status(), engine_));
   return std::unique_ptr<PendingReply>(std::move(*generation));
 }
 
@@ -310,7 +328,7 @@ Reply Service::chat_completions(const HttpRequest& http) {
   auto parsed = parse_chat_request(*body, options_.limits);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
   const ChatRequest& chat = std::get<ChatRequest>(parsed);
-  if (const auto error = check_model(chat.params.model)) return error_response(*error);
+  if (const auto error = check_admission(chat.params)) return error_response(*error);
 
   const std::shared_ptr<const Tokenizer> tokenizer = engine_.tokenizer();
   if (const auto error = check_vocabulary(chat.params, tokenizer->vocab_size())) return error_response(*error);
@@ -323,7 +341,7 @@ Reply Service::chat_completions(const HttpRequest& http) {
   }
   std::vector<Request> requests(1);
   requests[0].prompt = std::move(prompt->tokens);
-  return generate(std::move(requests), chat.params,
+  return generate(std::move(requests), http, chat.params,
                   make_chat_format(make_meta("chatcmpl-", chat.params), tokenizer, static_cast<size_t>(chat.params.n)));
 }
 
@@ -335,7 +353,7 @@ Reply Service::completions(const HttpRequest& http) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
   const CompletionRequest& completion = std::get<CompletionRequest>(parsed);
   const GenerationParams& params = completion.params;
-  if (const auto error = check_model(params.model)) return error_response(*error);
+  if (const auto error = check_admission(params)) return error_response(*error);
 
   const std::shared_ptr<const Tokenizer> tokenizer = engine_.tokenizer();
   const int vocab = tokenizer->vocab_size();
@@ -363,7 +381,7 @@ Reply Service::completions(const HttpRequest& http) {
     requests.push_back(std::move(request));
     format.prompts.push_back(std::move(echo));
   }
-  return generate(std::move(requests), params,
+  return generate(std::move(requests), http, params,
                   make_completion_format(make_meta("cmpl-", params), tokenizer, std::move(format)));
 }
 

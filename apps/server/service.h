@@ -20,7 +20,8 @@ struct ServiceOptions {
   AccessPolicy::Options access;
   ApiLimits limits;
   std::string version;
-  Json configuration = Json::object();  // selected value by decision; shown by /health
+  Json configuration = Json::object();            // selected value by decision; shown by /health
+  double request_timeout = 0, queue_timeout = 0;  // seconds, of requests that do not ask for less; 0 = no limit
 };
 
 class Service : public HttpHandler {
@@ -57,7 +58,9 @@ class Service : public HttpHandler {
 
   std::optional<ApiError> check_model(const std::string& name) const;
   Json model_entry(const std::string& name) const;
-  Reply generate(std::vector<Request> prompts, const GenerationParams& params, std::unique_ptr<ResponseFormat> format);
+  std::optional<ApiError> check_admission(const GenerationParams& params) const;
+  Reply generate(std::vector<Request> prompts, const HttpRequest& http, const GenerationParams& params,
+                 std::unique_ptr<ResponseFormat> format);
   ResponseMeta make_meta(const char* prefix, const GenerationParams& params) const;
 
   Engine& engine_;

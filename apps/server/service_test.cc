@@ -1,6 +1,8 @@
 // The endpoints over a fake engine, without sockets: response objects in OpenAI's form, fan-out, access, refusals.
 #include "apps/server/service.h"
 
+#include "apps/server/engine_metrics.h"
+
 #include <gtest/gtest.h>
 
 #include <set>
@@ -87,7 +89,7 @@ class ServiceTest : public testing::Test {
 };
 
 TEST_F(ServiceTest, StatsNeedTheKeyAndShowNoText) {
-  options_.access.api_key = "secret";
+  options_.access.api_keys = {"secret"};
   EXPECT_EQ(call("GET", "/stats").status, 401);
   HttpRequest request;
   request.authorization = "Bearer secret";
@@ -264,6 +266,46 @@ TEST_F(ServiceTest, ARequestSaysOfSpeculationWhatItWantsToAndTheServerTheRest) {
   EXPECT_EQ(requests[1].speculation->max_draft, server.max_draft);
   EXPECT_EQ(requests[2].speculation->mode, SpeculationMode::kOff);
   EXPECT_EQ(requests[2].speculation->max_draft, 3);
+}
+
+TEST_F(ServiceTest, ARequestCarriesItsTenantPrioritySaltAndTimes) {
+  options_.access.api_keys = {"first", "second"};
+  options_.request_timeout = 60;
+  HttpRequest second;
+  second.authorization = "Bearer second";
+  const auto ask = [&](const std::string& more) {
+    EXPECT_EQ(
+        call("POST", "/v1/chat/completions", R"({"messages":[{"role":"user","content":"hi"}])" + more + "}", second)
+            .status,
+        200);
+    return engine_.submitted().back();
+  };
+  const Request request = ask(R"(,"priority":-3,"cache_salt":"tea","timeout":2.5,"queue_timeout":1)");
+  EXPECT_EQ(request.tenant, "key 2");
+  EXPECT_EQ(request.priority, -3);
+  EXPECT_EQ(request.cache_salt, "tea");
+  EXPECT_EQ(request.timeout_seconds, 2.5);
+  EXPECT_EQ(request.queue_timeout_seconds, 1);
+  const Request plain = ask("");
+  EXPECT_EQ(plain.priority, 0);
+  EXPECT_EQ(plain.timeout_seconds, 60) << "the server's";
+  EXPECT_EQ(plain.queue_timeout_seconds, 0);
+  EXPECT_EQ(ask(R"(,"timeout":600)").timeout_seconds, 60) << "no more than the server's";
+}
+
+TEST_F(ServiceTest, MetricsAndStatsTellOfThePrefixCache) {
+  const std::string metrics = call("GET", "/metrics").body;
+  const Json stats = call("GET", "/stats").json();
+  for (const EngineMetric& metric : engine_metrics()) {
+    const std::string name = std::string(metric.name) + (metric.counter ? "_total" : "");
+    EXPECT_NE(metrics.find("\n" + name + "{model_name=\"fake\"} "), std::string::npos) << name;
+    if (metric.group == nullptr) continue;
+    EXPECT_TRUE(stats.at(metric.group).at(metric.key).is_number_integer()) << metric.key;
+  }
+  for (const char* key :
+       {"enabled", "hits", "misses", "evictions", "saved_prefill_tokens", "queried_tokens", "entries", "bytes"}) {
+    EXPECT_TRUE(stats["prefix_cache"].contains(key)) << key;
+  }
 }
 
 TEST_F(ServiceTest, WrongPathsAndMethods) {

@@ -1,5 +1,7 @@
 #include "apps/server/stats.h"
 
+#include "apps/server/engine_metrics.h"
+
 namespace ferrum {
 namespace {
 
@@ -142,26 +144,23 @@ Json stats_json(const Engine& engine) {
                 {"waiting", stats.waiting},
                 {"max_seqs", options.max_seqs},
                 {"max_waiting", options.max_waiting},
+                {"scheduling_policy", to_string(options.queue_policy)},
                 {"token_budget", options.max_batched_tokens},
                 {"kv_blocks_used", stats.kv_blocks_used},
                 {"kv_blocks_total", stats.kv_blocks_total},
                 {"swap_blocks_used", stats.swap_blocks_used},
                 {"swap_blocks_total", stats.swap_blocks_total},
                 {"block_size", options.block_size}}},
-              {"totals",
-               {{"steps", stats.steps},
-                {"requests_finished", stats.requests_finished},
-                {"preemptions", stats.preemptions},
-                {"swapped_out", stats.swapped_out},
-                {"swapped_in", stats.swapped_in},
-                {"prompt_tokens", stats.prompt_tokens},
-                {"generated_tokens", stats.generated_tokens},
-                {"speculation", speculation_json(stats)}}},
+              {"totals", {{"speculation", speculation_json(stats)}}},
+              {"prefix_cache", {{"enabled", options.prefix_cache}}},
               {"experts", experts_json(stats.experts)},
               {"seconds", Json::array()},
               {"steps", Json::array()},
               {"requests", Json::array()},
               {"profile", Json::array()}};
+  for (const EngineMetric& metric : engine_metrics()) {
+    if (metric.group != nullptr) out[metric.group][metric.key] = metric.value(stats);
+  }
   const FlightRecorder* recorder = engine.recorder();
   if (recorder == nullptr) return out;
   const RecordSnapshot record = recorder->snapshot(kShown);

@@ -2,6 +2,9 @@
 
 #include <initializer_list>
 
+#include "types/queue_policy.h"
+#include "types/sampling.h"
+
 namespace ferrum {
 namespace {
 
@@ -174,6 +177,15 @@ std::vector<KeySpec> scheduler_keys() {
           "Requests that may wait for a place; further ones are refused")
           .integer(0, 1 << 20, "256")
           .affects({kPerformance}),
+      Row("FERRUM_SCHED_POLICY", "--scheduling-policy", "scheduler.policy",
+          "In which order requests are served: as they come, by their `priority`, or the API key first that was served "
+          "least")
+          .choice({"fcfs", "priority", "fair"}, "fcfs")
+          .affects({kPerformance}),
+      Row("FERRUM_SCHED_AGEING_SECONDS", "--priority-ageing-seconds", "scheduler.ageing_seconds",
+          "Head start that one step of priority is worth: what came so much earlier is not overtaken; default: 60")
+          .integer(1, kMaxAgeingSeconds, "")
+          .affects({kPerformance}),
       Row("FERRUM_ACTIVE_DECODE_PREFILL_CHUNK", "--active-decode-prefill-chunk",
           "scheduler.active_decode_prefill_chunk",
           "Prompt tokens per step while other sequences decode; default: what the step's budget leaves")
@@ -238,8 +250,9 @@ std::vector<KeySpec> server_keys() {
           .affects({kDiagnostics})
           .server(),
       Row("FERRUM_API_KEY", "--api-key", "server.api_key",
-          "Key that clients must send; better in the environment, where `ps` does not show it")
-          .text("")
+          "Keys of which clients must send one, separated by commas; better in the environment, where `ps` does not "
+          "show them")
+          .list()
           .affects({kDiagnostics})
           .server()
           .secret(),
@@ -262,9 +275,25 @@ std::vector<KeySpec> server_keys() {
           .integer(0, 86'400, "30")
           .affects({kDiagnostics})
           .server(),
+      Row("FERRUM_WARM_UP", "--warm-up", "server.warm_up",
+          "Compute a step before the server answers, so that the first request pays for no first time")
+          .boolean("true")
+          .affects({kPerformance})
+          .server(),
+      Row("FERRUM_REQUEST_TIMEOUT", "--request-timeout", "server.request_timeout",
+          "Seconds that a request may take from its arrival to its last token; a request may ask for less; default: no "
+          "limit")
+          .integer(1, kMaxTimeoutSeconds, "")
+          .affects({kPerformance})
+          .server(),
+      Row("FERRUM_QUEUE_TIMEOUT", "--queue-timeout", "server.queue_timeout",
+          "Seconds that a request may wait for its first step; a request may ask for less; default: no limit")
+          .integer(1, kMaxTimeoutSeconds, "")
+          .affects({kPerformance})
+          .server(),
       Row("FERRUM_MAX_CONNECTIONS", "--max-connections", "server.max_connections",
           "Connections that may be open at once; further ones are answered 503")
-          .integer(1, 65'536, "256")
+          .integer(1, 65'536, "1024")
           .affects({kPerformance, kMemory})
           .server(),
   };

@@ -65,6 +65,8 @@ struct RunConfig {
   int64_t max_sequences = 0;
   int64_t max_batched_tokens = 0;
   int64_t max_waiting = 256;
+  std::string queue_policy = "fcfs";
+  int64_t ageing_seconds = 60;
   AdmissionPolicy admission = AdmissionPolicy::kContinuous;
   int64_t admission_value = 0;  // the N of "until N active", or of the chunk
 

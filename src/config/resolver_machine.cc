@@ -23,6 +23,7 @@ class MachineResolver {
     FERRUM_RETURN_IF_ERROR(check_backend());
     FERRUM_RETURN_IF_ERROR(check_kv());
     decide_plain();
+    FERRUM_RETURN_IF_ERROR(decide_queue());
     const std::string isa = settings_.get_text("FERRUM_CPU_ISA").value_or("auto");
     if (!on_cpu() && isa != "auto") {
       return record_.refuse("FERRUM_CPU_ISA", "chooses kernels of the cpu backend, and that does not compute here");
@@ -109,6 +110,28 @@ class MachineResolver {
     record_.value("activation_dtype", dtype.value, dtype,
                   {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
     config_.moe_profile = resolve_moe_profile(settings_);
+  }
+
+  Status decide_queue() {
+    const Word policy = record_.word("FERRUM_SCHED_POLICY", {config_.queue_policy, Source::kDefault, {}});
+    const Count ageing = record_.count("FERRUM_SCHED_AGEING_SECONDS", {config_.ageing_seconds, Source::kDefault, {}});
+    config_.queue_policy = policy.value;
+    config_.ageing_seconds = ageing.value;
+    const bool fcfs = policy.value == "fcfs";
+    record_.select("queue_policy",
+                   fcfs                         ? 0
+                   : policy.value == "priority" ? 1
+                                                : 2,
+                   policy,
+                   {{"fcfs", "another order was asked for"},
+                    {"priority", "not asked for; requests that have a priority are refused"},
+                    {"fair", "not asked for; it pays where several API keys share the server"}},
+                   {Effect::kPerformance});
+    if (!fcfs) record_.value("priority_ageing_seconds", std::to_string(ageing.value), ageing, {Effect::kPerformance});
+    return record_.first_broken({{fcfs && ageing.key.has_value(),
+                                  "FERRUM_SCHED_AGEING_SECONDS",
+                                  "has no effect where nobody looks at priorities",
+                                  {"FERRUM_SCHED_POLICY"}}});
   }
 
   void decide_backend() {

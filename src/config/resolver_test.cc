@@ -209,6 +209,18 @@ TEST(Resolver, AdmissionPolicyFollowsItsKey) {
   EXPECT_NE(zero.status().message().find("scheduler_admission_policy"), std::string::npos);
 }
 
+TEST(Resolver, OrderOfRequestsFollowsItsKeyAndAgeingNeedsOneThatLooksAtPriorities) {
+  EXPECT_EQ(selected(resolve_m3({}, rtx4090()).value(), "queue_policy"), "fcfs");
+  const RunConfig fair =
+      resolve_m3({{"FERRUM_SCHED_POLICY", "fair"}, {"FERRUM_SCHED_AGEING_SECONDS", "5"}}, rtx4090()).value();
+  EXPECT_EQ(selected(fair, "queue_policy"), "fair");
+  EXPECT_EQ(selected(fair, "priority_ageing_seconds"), "5");
+  EXPECT_EQ(fair.ageing_seconds, 5);
+  const auto idle = resolve_m3({{"FERRUM_SCHED_AGEING_SECONDS", "5"}}, rtx4090());
+  ASSERT_FALSE(idle.is_ok());
+  EXPECT_NE(idle.status().message().find("FERRUM_SCHED_AGEING_SECONDS"), std::string::npos);
+}
+
 TEST(Resolver, SpeculationFollowsItsKeysAndABoundThatIsNotSetGivesWay) {
   const RunConfig plain = resolve_m3({}, rtx4090()).value();
   EXPECT_EQ(selected(plain, "speculation"), "off");

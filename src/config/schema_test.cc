@@ -137,7 +137,7 @@ TEST(Schema, ASecretIsNeitherShownNorHashed) {
   ASSERT_TRUE(in.settings.set("FERRUM_API_KEY", "another", Source::kEnvironment).is_ok());
   EXPECT_EQ(settings_hash(in.settings), hash);
   EXPECT_EQ(in.settings.describe("FERRUM_API_KEY"), "FERRUM_API_KEY=(hidden) (env)");
-  EXPECT_EQ(in.settings.get_text("FERRUM_API_KEY"), "another");
+  EXPECT_EQ(in.settings.get_list("FERRUM_API_KEY"), std::vector<std::string>{"another"});
 }
 
 }  // namespace

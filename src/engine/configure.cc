@@ -21,6 +21,10 @@ EngineOptions engine_options(const RunConfig& c) {
   o.max_seqs = narrow(c.max_sequences);
   o.max_batched_tokens = narrow(c.max_batched_tokens);
   o.max_waiting = narrow(c.max_waiting);
+  const std::optional<QueuePolicy> policy = queue_policy(c.queue_policy);
+  FERRUM_CHECK(policy.has_value(), "an order of requests that the settings allow");
+  o.queue_policy = *policy;
+  o.ageing_seconds = narrow(c.ageing_seconds);
   o.max_model_len = narrow(c.context_length);
   o.block_size = narrow(c.block_size);
   o.kv_blocks = c.kv_blocks;

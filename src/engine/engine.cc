@@ -30,6 +30,7 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("max_seqs", o.max_seqs, 1, 4096));
   FERRUM_RETURN_IF_ERROR(check_range("max_batched_tokens", o.max_batched_tokens, 1, 65536));
   FERRUM_RETURN_IF_ERROR(check_range("max_waiting", o.max_waiting, 0, 1 << 20));
+  FERRUM_RETURN_IF_ERROR(check_range("ageing_seconds", o.ageing_seconds, 1, kMaxAgeingSeconds));
   FERRUM_RETURN_IF_ERROR(check_range("max_model_len", o.max_model_len, 0, 1 << 30));
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
@@ -79,10 +80,12 @@ class EngineImpl final : public Engine {
         core_(parts.core, std::move(parts.runner), std::move(parts.tokenizer), std::move(parts.profile),
               std::move(parts.draft_model)) {}
 
-  Result<RequestId> submit(Request request, EventSink sink) override {
-    return core_.submit(std::move(request), std::move(sink));
+  Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices) override {
+    return core_.submit(std::move(request), std::move(choices));
   }
+  Status check_room() const override { return core_.check_room(); }
   void cancel(RequestId request) override { core_.cancel(request); }
+  Status warm_up() { return core_.warm_up(); }
   void start() override { core_.start(); }
   void drain() override { core_.drain(); }
   Result<bool> step() override { return core_.step(); }
@@ -169,6 +172,8 @@ SchedulerLimits scheduler_limits(const EngineOptions& o) {
   limits.active_decode_prefill_chunk = o.active_decode_prefill_chunk;
   limits.prefill_first_until_active = o.prefill_first_until_active;
   limits.whole_prompts = o.whole_prompts;
+  limits.policy = o.queue_policy;
+  limits.ageing_ns = int64_t{o.ageing_seconds} * 1'000'000'000;
   return limits;
 }
 
@@ -180,7 +185,7 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
   const int window = parts.draft_model ? wider_window(parts.spec.sliding_window, parts.draft_model->limits().window)
                                        : parts.spec.sliding_window;
   parts.core = {.scheduler = scheduler_limits(o),
-                .requests = {parts.spec.vocab_size, o.max_model_len, parts.draft_model != nullptr},
+                .requests = {parts.spec.vocab_size, o.max_model_len, parts.draft_model != nullptr, o.queue_policy},
                 .num_blocks = num_blocks,
                 .block_size = o.block_size,
                 .block_bytes = plan.kv_bytes_per_block,
@@ -272,8 +277,13 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
   parts.core.kv = kv;
   parts.file = std::move(file);
   parts.plan = plan;
+  auto engine = std::make_unique<EngineImpl>(std::move(parts));
+  if (options.warm_up) {
+    report(0.95, "warming up");
+    if (const Status status = engine->warm_up(); !status.is_ok()) return status.with_context("the warm-up failed");
+  }
   report(1.0, "ready");
-  return std::unique_ptr<Engine>(std::make_unique<EngineImpl>(std::move(parts)));
+  return std::unique_ptr<Engine>(std::move(engine));
 }
 
 }  // namespace ferrum

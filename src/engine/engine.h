@@ -23,6 +23,7 @@
 #include "types/kernel_choice.h"
 #include "types/model_spec.h"
 #include "types/progress.h"
+#include "types/queue_policy.h"
 #include "types/sampling.h"
 #include "types/speculation.h"
 
@@ -35,9 +36,11 @@ struct EngineOptions {
   int max_seqs = 16;             // sequences that run at once
   int max_batched_tokens = 512;  // token budget of a step
   int max_waiting = 256;         // requests that may wait; more are refused with kCapacity
-  int max_model_len = 0;         // context per sequence; 0 = the model's
-  int block_size = 16;           // tokens per KV block
-  int64_t kv_blocks = 0;         // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
+  QueuePolicy queue_policy = QueuePolicy::kFcfs;
+  int ageing_seconds = 60;  // the head start that one step of priority is worth
+  int max_model_len = 0;    // context per sequence; 0 = the model's
+  int block_size = 16;      // tokens per KV block
+  int64_t kv_blocks = 0;    // 0 = enough for max_seqs x max_model_len within kv_memory_fraction of free memory
   double kv_memory_fraction = 0.5;
   int64_t swap_bytes = 0;  // of host memory for KV blocks that the cache must give up; 0 = they are computed again
   DType kv_dtype = DType::kF16;
@@ -50,7 +53,8 @@ struct EngineOptions {
   int active_decode_prefill_chunk = 0;
   int prefill_first_until_active = 0;
   bool whole_prompts = false;
-  bool prefix_cache = true;        // do not compute the KV of a prompt's beginning that is still in the cache
+  bool warm_up = false;      // compute a step before load() returns, so that the first request pays for no first time
+  bool prefix_cache = true;  // do not compute the KV of a prompt's beginning that is still in the cache
   SpeculationParams speculation;   // of requests that do not say
   std::string draft_model;         // file of the model that guesses for this one; empty = none
   bool measure_guess_cost = true;  // how much is guessed follows from what it costs here
@@ -66,7 +70,11 @@ struct Request {
   bool with_special = false;     // control tokens appear in the text
   bool continues_text = false;   // a raw completion: the space that begins its first word belongs to the text
   std::optional<SpeculationParams> speculation;  // absent: the engine's
-  std::string cache_salt;                        // the KV of a text is found only by requests with the same salt
+  // The KV of a text is found only by requests of the same tenant with the same salt.
+  std::string tenant;  // whose request it is; tenants share the engine under QueuePolicy::kFair
+  std::string cache_salt;
+  int priority = 0;                                       // less is earlier; needs a policy that looks at it
+  double timeout_seconds = 0, queue_timeout_seconds = 0;  // to its last and to its first step; 0 = no limit
 };
 
 struct Usage {
@@ -90,7 +98,7 @@ struct Event {
   bool finished = false;                          // the last event of the request
   FinishReason reason = FinishReason::kNone;
   std::string stop_match;  // the stop string that ended it
-  Status error;            // with reason kError
+  Status error;            // with reasons kError and kTimeout
   Usage usage;             // filled when finished
 };
 using EventSink = std::function<void(Event)>;
@@ -115,9 +123,13 @@ struct EngineStats {
   uint64_t drafted_tokens = 0, accepted_tokens = 0;  // as in Usage
   std::array<GuessCounts, kGuessSources> guesses;    // the same by source, in the order of GuessSource
   DraftWork draft_model;                             // zeros without one
+  uint64_t requests_timed_out = 0;                   // of those that finished
+  // In how many seconds the queue, if it is full now, will be half empty, by what the engine does lately; 0 = unknown.
+  double retry_after_seconds = 0;
   // Prefix cache. A hit is an admission, after a preemption too, that found a part of its text.
   uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
-  uint64_t prefix_saved_tokens = 0;  // that hits did not compute
+  uint64_t prefix_queried_tokens = 0;  // that were looked for, in full blocks
+  uint64_t prefix_saved_tokens = 0;    // that hits did not compute
   // Blocks that swap space holds, and that were copied there and back.
   int64_t swap_blocks_total = 0, swap_blocks_used = 0;
   uint64_t swapped_out = 0, swapped_in = 0;
@@ -139,7 +151,15 @@ class Engine {
 
   // Checks everything about the request that can be wrong (kInvalidArgument: empty prompt, prompt longer than the
   // context, token ids out of range, parameters; kCapacity: the queue is full or the engine is draining).
-  virtual Result<RequestId> submit(Request request, EventSink sink) = 0;
+  // Several sinks are several choices, of which all are taken or none: the prompt is read once, choice i draws with
+  // seed + i (each its own without a seed), has an id of its own and gives what it would give alone.
+  virtual Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices) = 0;
+  Result<RequestId> submit(Request request, EventSink sink) {
+    FERRUM_ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(request), std::vector{std::move(sink)}));
+    return ids.front();
+  }
+  // kCapacity if submit() would refuse any request now: known before work is put into one.
+  virtual Status check_room() const { return Status::ok(); }
   virtual void cancel(RequestId request) = 0;  // its last event has reason kCancelled; unknown ids are ignored
 
   virtual void start() = 0;         // runs steps on a thread of its own until the engine is destroyed

@@ -16,6 +16,16 @@ PrefixHash random_key() {
   return {word(), word()};
 }
 
+// Tenants cannot reach each other's text by their choice of salt.
+std::string salt_of(const Request& request) {
+  if (request.tenant.empty() && request.cache_salt.empty()) return "";
+  return std::to_string(request.tenant.size()) + ":" + request.tenant + request.cache_salt;
+}
+
+int64_t deadline(int64_t now, double seconds) {
+  return seconds == 0 ? kNever : now + static_cast<int64_t>(seconds * 1e9);
+}
+
 }  // namespace
 
 EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> runner,
@@ -32,31 +42,76 @@ EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> r
 
 EngineCore::~EngineCore() { shut_down(); }
 
-Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
-  FERRUM_CHECK(sink != nullptr, "a request without an event sink");
+NewSequence EngineCore::entry_of(const Request& request, int length) const {
+  const int64_t now = options_.clock();
+  return {.prompt_tokens = static_cast<int>(request.prompt.size()),
+          .max_tokens = length,
+          .score_prompt = request.prompt_logprobs,
+          .submitted = now,
+          .priority = request.priority,
+          .tenant = request.tenant,
+          .start_by = deadline(now, request.queue_timeout_seconds),
+          .finish_by = deadline(now, request.timeout_seconds)};
+}
+
+Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<EventSink> choices) {
+  FERRUM_CHECK(!choices.empty(), "a request without an event sink");
   FERRUM_RETURN_IF_ERROR(check_request(request, options_.requests));
+  const auto n = static_cast<int>(choices.size());
+  if (n > options_.scheduler.max_seqs + options_.scheduler.max_waiting) {
+    return invalid_argument("n is " + std::to_string(n) + ", but the engine takes at most " +
+                            std::to_string(options_.scheduler.max_seqs + options_.scheduler.max_waiting) +
+                            " choices at once");
+  }
   const int length = final_length(request, options_.requests);
   if (!request.speculation) request.speculation = options_.speculation;
-  const RequestId id = ++last_id_;
-  NewSequence entry{id, static_cast<int>(request.prompt.size()), length, request.prompt_logprobs};
   PrefixChain chain;
+  const RequestId first = last_id_.fetch_add(static_cast<RequestId>(n)) + 1;
   if (options_.prefix_cache) {
-    chain = PrefixChain(prefix_key_, request.cache_salt, options_.block_size);
-  } else if (options_.swap) {  // names that nobody else has, by which it finds its own blocks after a preemption
-    chain = PrefixChain(siphash128(std::as_bytes(std::span(&id, 1)), prefix_key_), "", options_.block_size);
+    chain = PrefixChain(prefix_key_, salt_of(request), options_.block_size);
+  } else if (options_.swap) {  // names that no other request has, by which it finds its own blocks after a preemption
+    chain = PrefixChain(siphash128(std::as_bytes(std::span(&first, 1)), prefix_key_), "", options_.block_size);
   }
+  NewSequence entry = entry_of(request, length);
   entry.prefix = chain.extend(request.prompt);
-  auto sequence =
-      std::make_unique<Sequence>(id, std::move(request), std::move(sink), tokenizer_, length, std::move(chain));
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (int i = 0; i < n; ++i) {
+    EventSink& sink = choices[static_cast<size_t>(i)];
+    FERRUM_CHECK(sink != nullptr, "a request without an event sink");
+    Request choice = request;
+    if (choice.sampling.seed) *choice.sampling.seed += static_cast<uint64_t>(i);
+    sequences.push_back(std::make_unique<Sequence>(first + static_cast<RequestId>(i), std::move(choice),
+                                                   std::move(sink), tokenizer_, length, chain));
+  }
+  std::vector<RequestId> ids;
   {
     std::lock_guard lock(mutex_);
     if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
-    FERRUM_RETURN_IF_ERROR(scheduler_.submit(entry));
-    sequences_.emplace(id, std::move(sequence));
-    recorder_.queued(id, entry.prompt_tokens);
+    FERRUM_RETURN_IF_ERROR(scheduler_.check_room(n));
+    for (auto& sequence : sequences) {
+      entry.id = sequence->id();
+      entry.twin = entry.id == first ? 0 : first;
+      FERRUM_RETURN_IF_ERROR(scheduler_.submit(entry));  // the first, or none
+      ids.push_back(entry.id);
+      recorder_.queued(entry.id, entry.prompt_tokens);
+      sequences_.emplace(entry.id, std::move(sequence));
+    }
   }
   work_.notify_one();
-  return id;
+  return ids;
+}
+
+Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
+  std::vector<EventSink> one;
+  one.push_back(std::move(sink));
+  FERRUM_ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(request), std::move(one)));
+  return ids.front();
+}
+
+Status EngineCore::check_room() const {
+  std::lock_guard lock(mutex_);
+  if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
+  return scheduler_.check_room(1);
 }
 
 void EngineCore::cancel(RequestId request) {
@@ -67,6 +122,19 @@ void EngineCore::cancel(RequestId request) {
     cancels_.push_back(request);
   }
   work_.notify_one();
+}
+
+Status EngineCore::warm_up() {
+  constexpr int kTokens = 32;  // every matrix is read, and by several tokens at once
+  const int room = std::min(options_.num_blocks * options_.block_size, options_.requests.max_model_len) - 1;
+  const std::vector<TokenId> tokens(static_cast<size_t>(std::clamp(room, 1, kTokens)), 0);
+  // A pool of the same shape, whose blocks nobody holds yet.
+  BlockAllocator kv(options_.num_blocks, options_.block_size, options_.window);
+  Scheduler scheduler(options_.scheduler, kv);
+  const auto length = static_cast<int>(tokens.size());
+  FERRUM_RETURN_IF_ERROR(scheduler.submit({.id = 1, .prompt_tokens = length, .max_tokens = length + 1}));
+  const std::optional<StepPlan> plan = scheduler.plan();
+  return runner_->run(build_batch(*plan, kv, [&](SeqId) { return std::span(tokens); })).status();
 }
 
 void EngineCore::start() {
@@ -127,7 +195,9 @@ bool EngineCore::run_step() {
 EngineCore::Step EngineCore::begin_step() {
   std::lock_guard lock(mutex_);
   Step step;
+  step.began = options_.clock();
   apply_cancels(step);
+  apply_deadlines(step);
   if (options_.swap) kv_.set_swapping(options_.swap->pays());
   step.plan = scheduler_.plan();
   if (!step.plan) return step;
@@ -192,6 +262,17 @@ void EngineCore::apply_cancels(Step& step) {
   cancels_.clear();
 }
 
+void EngineCore::apply_deadlines(Step& step) {
+  for (const RequestId id : scheduler_.expire(step.began)) {
+    Sequence* sequence = sequences_.at(id).get();
+    sequence->finish(FinishReason::kTimeout,
+                     cancelled(sequence->started() ? "the request's time was up before the answer was complete"
+                                                   : "the request's time was up before its turn came"));
+    ++stats_.requests_timed_out;
+    step.touched.push_back(sequence);
+  }
+}
+
 // The transaction: all rows count, or none does.
 void EngineCore::run(Step& step) {
   const bool reads =
@@ -225,6 +306,8 @@ void EngineCore::run(Step& step) {
   }
   if (draft_model_) stats_.draft_model = draft_model_->work();
   ++stats_.steps;
+  const auto finished = std::count_if(outcomes.begin(), outcomes.end(), [](const RowOutcome& o) { return o.finished; });
+  rate_.add(static_cast<double>(options_.clock() - step.began) / 1e9, static_cast<int>(finished));
   scheduler_.commit(std::move(*step.plan), outcomes);
   for (const Sequence* sequence : step.rows) {
     const int wanted = sequence->wanted_guesses();
@@ -323,10 +406,12 @@ EngineStats EngineCore::stats() const {
   stats.waiting = scheduler_.waiting();
   stats.kv_blocks_total = kv_.num_blocks();
   stats.kv_blocks_used = kv_.used_blocks();
+  stats.retry_after_seconds = rate_.seconds_for(1 + stats.waiting / 2);
   const PrefixStats prefix = kv_.prefix_stats();
   stats.prefix_hits = prefix.hits;
   stats.prefix_misses = prefix.misses;
   stats.prefix_evictions = prefix.evictions;
+  stats.prefix_queried_tokens = prefix.queried_tokens;
   stats.prefix_saved_tokens = prefix.saved_tokens;
   stats.prefix_entries = prefix.entries;
   stats.swap_blocks_total = options_.swap ? options_.swap->places() : 0;

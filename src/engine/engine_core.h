@@ -19,6 +19,7 @@
 #include "engine/kv_file.h"
 #include "engine/request_check.h"
 #include "engine/sequence.h"
+#include "engine/service_rate.h"
 #include "engine/step_runner.h"
 #include "engine/swap_space.h"
 #include "sched/scheduler.h"
@@ -39,6 +40,7 @@ struct CoreOptions {
   RecordLimits record;
   std::shared_ptr<SwapSpace> swap = nullptr;  // for this engine alone; nullptr = what is evicted is lost
   KvIdentity kv = {};                         // of KV that is saved and restored; block_bytes 0 = none is
+  std::function<int64_t()> clock = &OpProfile::monotonic_ns;  // nanoseconds, ascending
 };
 
 class EngineCore {
@@ -50,8 +52,13 @@ class EngineCore {
   EngineCore& operator=(const EngineCore&) = delete;
 
   // As in Engine.
+  Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices);
   Result<RequestId> submit(Request request, EventSink sink);
+  Status check_room() const;
   void cancel(RequestId request);
+  // A step of a prompt that nobody asked for and that is in no figure: pages of weights, caches and threads are there
+  // afterwards. Before the first submit().
+  Status warm_up();
   void start();
   void drain();
   Result<bool> step();
@@ -69,6 +76,7 @@ class EngineCore {
 
  private:
   struct Step {
+    int64_t began = 0;
     std::optional<StepPlan> plan;
     Batch batch;
     std::vector<Sequence*> rows;     // of the plan
@@ -80,10 +88,12 @@ class EngineCore {
   void thread_main();
   bool run_step();
   Step begin_step();
+  NewSequence entry_of(const Request& request, int length) const;
   void draft(Step& step);
   void forget_drafts(std::span<const KvMove> moves);
   void build(Step& step);
   void apply_cancels(Step& step);
+  void apply_deadlines(Step& step);
   void run(Step& step);
   void fail(Step& step, const Status& why);
   void record_rows(Step& step);
@@ -124,6 +134,7 @@ class EngineCore {
   bool draining_ = false;
   bool stopping_ = false;
   EngineStats stats_;
+  ServiceRate rate_;
 
   std::thread thread_;
 };

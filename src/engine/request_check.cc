@@ -37,6 +37,11 @@ Status check_speculation(const SpeculationParams& params, const RequestLimits& l
                           "\", but no draft model is loaded (--draft-model): choose off or ngram");
 }
 
+Status check_seconds(const char* name, double seconds) {
+  if (seconds >= 0 && seconds <= kMaxTimeoutSeconds) return Status::ok();
+  return invalid_argument(std::string(name) + " must be from 0 to " + std::to_string(kMaxTimeoutSeconds) + " seconds");
+}
+
 }  // namespace
 
 Status check_request(const Request& request, const RequestLimits& limits) {
@@ -44,6 +49,9 @@ Status check_request(const Request& request, const RequestLimits& limits) {
   FERRUM_RETURN_IF_ERROR(validate(request.stop));
   if (request.speculation) FERRUM_RETURN_IF_ERROR(check_speculation(*request.speculation, limits));
   FERRUM_RETURN_IF_ERROR(check_prompt(request, limits));
+  FERRUM_RETURN_IF_ERROR(check_priority(request.priority, limits.queue_policy));
+  FERRUM_RETURN_IF_ERROR(check_seconds("timeout", request.timeout_seconds));
+  FERRUM_RETURN_IF_ERROR(check_seconds("queue_timeout", request.queue_timeout_seconds));
   for (const auto& [token, bias] : request.sampling.logit_bias) {
     FERRUM_RETURN_IF_ERROR(check_token(token, limits.vocab_size, "logit_bias"));
   }

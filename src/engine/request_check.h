@@ -12,6 +12,7 @@ struct RequestLimits {
   int64_t vocab_size = 0;
   int max_model_len = 0;  // tokens of a sequence, prompt and generated
   bool has_draft_model = false;
+  QueuePolicy queue_policy = QueuePolicy::kFcfs;
 };
 
 // kInvalidArgument naming the parameter, the value and what is allowed.

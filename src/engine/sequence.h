@@ -35,6 +35,7 @@ class Sequence {
   GuessSource guess_source() const { return source_; }
   bool uses_draft_model() const { return uses_draft_model_; }
   int prompt_tokens() const { return prompt_tokens_; }
+  bool started() const { return scheduled_ != Clock::time_point{}; }
   bool finished() const { return event_.finished; }
   FinishReason finish_reason() const { return reason_; }  // kNone until finished
 

@@ -248,6 +248,7 @@ PrefixMatch BlockAllocator::match(std::span<const PrefixHash> chain, int max_tok
 
 void BlockAllocator::attach(SeqId seq, std::span<const PrefixHash> chain, const PrefixMatch& match) {
   FERRUM_CHECK(find(seq) == nullptr, "attach() starts a new sequence");
+  stats_.queried_tokens += static_cast<uint64_t>(chain.size()) * static_cast<uint64_t>(block_size_);
   if (match.blocks == 0) {
     if (!chain.empty()) ++stats_.misses;
     return;

@@ -58,7 +58,8 @@ struct KvMove {
 
 struct PrefixStats {
   uint64_t hits = 0, misses = 0;             // attached sequences that found some of their text, and none
-  uint64_t saved_tokens = 0;                 // that needed no computing
+  uint64_t queried_tokens = 0;               // that were looked for, in full blocks
+  uint64_t saved_tokens = 0;                 // of them: found, so that they needed no computing
   uint64_t evictions = 0;                    // indexed blocks that were taken for other content
   int entries = 0;                           // indexed blocks
   uint64_t swapped_out = 0, swapped_in = 0;  // blocks

@@ -43,11 +43,7 @@ Status Scheduler::submit(const NewSequence& n) {
                             std::to_string(kv_.num_blocks()) + " (" + std::to_string(kv_.block_size()) +
                             " tokens each): shorten the prompt, lower max_tokens or give the engine more KV memory");
   }
-  if (waiting() >= limits_.max_waiting && running() + waiting() >= limits_.max_seqs) {
-    return capacity_exceeded("the queue is full: " + std::to_string(running()) + " requests run and " +
-                             std::to_string(waiting()) + " wait (limit " + std::to_string(limits_.max_waiting) +
-                             "); try again later");
-  }
+  FERRUM_RETURN_IF_ERROR(check_room(1));
   Sequence s{.id = n.id,
              .arrival = arrivals_++,
              .tenant = shares_.enter(n.tenant),
@@ -63,6 +59,14 @@ Status Scheduler::submit(const NewSequence& n) {
   next_expiry_ = std::min({next_expiry_, s.start_by, s.finish_by});
   wait(std::move(s));
   return Status::ok();
+}
+
+Status Scheduler::check_room(int sequences) const {
+  const int64_t would_wait = int64_t{waiting()} + sequences - 1;  // in front of the last of them
+  if (would_wait < limits_.max_waiting || running() + would_wait < limits_.max_seqs) return Status::ok();
+  return capacity_exceeded("the queue is full: " + std::to_string(running()) + " requests run and " +
+                           std::to_string(waiting()) + " wait (limit " + std::to_string(limits_.max_waiting) +
+                           "); try again later");
 }
 
 // To its place among those that wait.

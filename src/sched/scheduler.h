@@ -104,6 +104,8 @@ class Scheduler {
 
   // kInvalidArgument if the sequence can never fit the pool, kCapacity if the queue is full. Ids are never reused.
   Status submit(const NewSequence& sequence);
+  // kCapacity if so many sequences more, submitted now, would find the queue full.
+  Status check_room(int sequences) const;
   // The next row in which a running sequence decodes may carry up to `drafts` guesses, as far as a step has tokens,
   // logits and free blocks left when everybody has a row. Ignored for a sequence that does not run; holds until the
   // sequence's next commit or preemption. Not during a step.

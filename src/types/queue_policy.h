@@ -1,8 +1,11 @@
 // In which order requests are served.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
+
+#include "base/status.h"
 
 namespace ferrum {
 
@@ -17,5 +20,8 @@ std::optional<QueuePolicy> queue_policy(std::string_view name);  // the reverse
 // vLLM sets no bounds; these keep the arithmetic of ageing within 64 bits of nanoseconds.
 inline constexpr int kMaxPriority = 1'000'000;  // and the negative of it
 inline constexpr int kMaxAgeingSeconds = 3600;
+
+// Whether a request may have this priority, and whether anybody looks at it.
+Status check_priority(int64_t priority, QueuePolicy policy);
 
 }  // namespace ferrum

@@ -83,6 +83,7 @@ const char* to_string(FinishReason reason) {
     case FinishReason::kNone: return "none";
     case FinishReason::kStop: return "stop";
     case FinishReason::kLength: return "length";
+    case FinishReason::kTimeout: return "timeout";
     case FinishReason::kCancelled: return "cancelled";
     case FinishReason::kError: return "error";
   }

@@ -18,6 +18,7 @@ inline constexpr int kMaxLogitBias = 65536;  // entries
 inline constexpr int kMaxStopStrings = 32;
 inline constexpr int kMaxStopBytes = 256;  // of one stop string
 inline constexpr int kMaxStopTokenIds = 1024;
+inline constexpr int kMaxTimeoutSeconds = 86'400 * 365;
 
 // The defaults are OpenAI's: the model's own distribution. Applied in this order: logit bias, penalties, then for
 // temperature 0 the argmax; otherwise temperature, top-k, typical, top-p, min-p, and a draw.
@@ -55,8 +56,8 @@ struct StopParams {
 // Ranges and limits, as above.
 Status validate(const StopParams& params);
 
-enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
-// OpenAI's names: "stop", "length"; "cancelled", "error" for ours.
+enum class FinishReason { kNone, kStop, kLength, kTimeout, kCancelled, kError };
+// OpenAI's names: "stop", "length"; "timeout", "cancelled", "error" for ours.
 const char* to_string(FinishReason reason);
 
 struct TokenLogprob {
