@@ -14,7 +14,7 @@ ALLOWED = {
     "base": set(),
     "types": {"base"},
     "moe": {"base", "types"},
-    "config": {"base", "moe"},
+    "config": {"base", "types", "moe"},
     "tensor": {"base"},
     "quant": {"base", "tensor"},
     "io": {"base", "tensor"},
