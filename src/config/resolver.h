@@ -84,12 +84,12 @@ struct RunConfig {
 struct ResolverInput {
   Settings settings;
   ModelCapabilities model;
-  std::optional<DraftCapabilities> draft = std::nullopt;  // of FERRUM_DRAFT_MODEL, where it could be looked at
   HardwareCapabilities hardware;
   WorkloadProfile workload;
   // What the cpu backend finds here. Without it (a hypothetical machine) the decisions that need it are not made.
   std::optional<CpuHost> host = std::nullopt;
   EngineParts parts = EngineParts::all();
+  std::optional<DraftCapabilities> draft = std::nullopt;  // of FERRUM_DRAFT_MODEL, where it could be looked at
 };
 
 // kInvalidArgument "KEY: invalid override: reason" or "SELECTION: unsupported combination: reason", followed by the
