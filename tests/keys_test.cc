@@ -210,8 +210,10 @@ TEST_F(KeysTest, SwapSpaceKeepsWhatTheCacheGivesUp) {
                                {"FERRUM_MAX_BATCHED_TOKENS", "128"},
                                {"FERRUM_PAGED_MAX_SEQS", "4"},
                                {"FERRUM_SWAP_SPACE", on ? "4" : "0"}});
-    for (const int tokens : {40, 120, 40}) {  // the second one needs the whole cache
-      ASSERT_TRUE(submit(*engine, prompt(tokens)).is_ok());
+    for (const int tokens : {40, 120, 40}) {  // the second one is another text, and needs the whole cache
+      Request request = prompt(tokens);
+      if (tokens == 120) ++request.prompt.front();
+      ASSERT_TRUE(submit(*engine, std::move(request)).is_ok());
       steps_until_idle(*engine);
     }
     EXPECT_EQ(engine->stats().swapped_in > 0, on);

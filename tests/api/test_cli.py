@@ -105,8 +105,9 @@ def test_prompt_cache_from_one_run_to_the_next(ferrum, model, tmp_path):
     again, usage = ask(story, "--prompt-cache", file, "--prompt-cache-ro")
     assert again == text and usage["prompt_tokens"] - usage["cached_tokens"] <= 16
     assert file.read_bytes() == saved
-    longer, usage = ask(story + text + " Then", "--prompt-cache", file)
-    assert longer == ask(story + text + " Then")[0] and usage["cached_tokens"] > 0
+    more = story + text + " One day a girl came to the door and asked the robot for a clock that could tell her when to go home."
+    longer, usage = ask(more, "--prompt-cache", file)
+    assert longer == ask(more)[0] and usage["cached_tokens"] > 0
     assert file.read_bytes() != saved and [path.name for path in tmp_path.iterdir()] == ["story.kv"]
 
     def refused(why, *more, path=file):
