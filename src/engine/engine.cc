@@ -143,7 +143,8 @@ Result<Text> load_text(const Gguf& file) {
 // But for the fingerprint of the model.
 KvIdentity kv_identity(const ModelSpec& spec, const Backend& backend, const EngineOptions& o) {
   KvIdentity id;
-  id.arithmetic = std::string(backend.name()) + "/" + std::to_string(kKvArithmetic);
+  // Weights as the file has them are multiplied in another order.
+  id.arithmetic = std::string(backend.name()) + (o.mmap_only ? "-mmap/" : "/") + std::to_string(kKvArithmetic);
   id.dtype = o.kv_dtype;
   id.block_size = o.block_size;
   id.layers = spec.num_layers;

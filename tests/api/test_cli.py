@@ -116,6 +116,7 @@ def test_prompt_cache_from_one_run_to_the_next(ferrum, model, tmp_path):
 
     refused("KV of type F16, here it is F32", "--kv-dtype", "fp32")
     refused("the block size 16, here it is 8", "--block-size", "8")
+    refused("the arithmetic 'cpu/1', here it is 'cpu-mmap/1'", "--mmap-only", "true")
     refused("prefix cache", "--prefix-cache", "false")
     refused("cannot open", "--prompt-cache-ro", path=tmp_path / "absent")
     file.write_bytes(saved[:-1])
