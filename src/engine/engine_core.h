@@ -56,8 +56,8 @@ class EngineCore {
   Result<RequestId> submit(Request request, EventSink sink);
   Status check_room() const;
   void cancel(RequestId request);
-  // A step of a prompt that nobody asked for and that is in no figure: pages of weights, caches and threads are there
-  // afterwards. Before the first submit().
+  // A step of a prompt that nobody asked for and that is in no figure but the load of experts: pages of weights, caches
+  // and threads are there afterwards. Before the first submit().
   Status warm_up();
   void start();
   void drain();
