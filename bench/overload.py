@@ -108,7 +108,7 @@ class Watch:
 def bench(arguments, server, *load):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [arguments.binary, "bench-serve", "--url", server.url, "--random-input", arguments.input,
-                   "--random-output", arguments.output, "--max-error-rate", "1", "--json", file.name, *load]
+                   "--random-output", arguments.output, "--repeats", 1, "--max-error-rate", "1", "--json", file.name, *load]
         run = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         text = Path(file.name).read_text()
         if not text:
@@ -190,7 +190,7 @@ def main():
         f"{samples[0]['rss']:.0f} / {max(s['rss'] for s in samples):.0f} / {samples[-1]['rss']:.0f}")
     row("most waiting at once", "", int(max(s["waiting"] for s in samples)))
     row("Retry-After, least / most, s", "", f"{min(waits)} / {max(waits)}" if waits else "none seen")
-    row("HTTP answers by status", "", codes)
+    row("HTTP answers by status, those to /metrics included", "", codes)
     row("requests by finish reason", "", reasons)
     print()
     for what, holds in verdicts.items():
