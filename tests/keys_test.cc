@@ -37,13 +37,14 @@ class KeysTest : public testing::Test {
     path_ = nullptr;
   }
 
-  static Result<std::unique_ptr<Engine>> load(const Keys& keys) {
+  static Result<std::unique_ptr<Engine>> load(const Keys& keys) { return load(*path_, keys); }
+  static Result<std::unique_ptr<Engine>> load(const std::string& path, const Keys& keys) {
     Settings settings;
     for (const auto& [key, value] : keys) {
       FERRUM_RETURN_IF_ERROR(settings.set(key, value, Source::kEnvironment));
     }
-    FERRUM_ASSIGN_OR_RETURN(const Configuration c, configure(*path_, settings, RunKind::kServing));
-    return Engine::load(*path_, engine_options(c.run));
+    FERRUM_ASSIGN_OR_RETURN(const Configuration c, configure(path, settings, RunKind::kServing));
+    return Engine::load(path, engine_options(c.run));
   }
   // With little memory, so that a test is quick, unless the key under test says otherwise.
   static std::unique_ptr<Engine> small(Keys keys = {}) {
@@ -129,6 +130,35 @@ TEST_F(KeysTest, ContextAndCapacityBoundAPrompt) {
     EXPECT_TRUE(submit(*engine, prompt(60)).is_ok()) << key;
     EXPECT_TRUE(submit(*small(), prompt(65)).is_ok());
   }
+}
+
+TEST_F(KeysTest, Bf16ProductsAreRoundedWhereTheProcessorHasAnInstructionForThem) {
+  RandomModel model;
+  model.type = "BF16";
+  const std::string path = *path_ + ".bf16";
+  ASSERT_TRUE(write_random_model(model, path).is_ok());
+  const auto of = [&](const Keys& more) {
+    Keys keys = {{"FERRUM_THREADS", "1"}, {"FERRUM_KV_MAX_BLOCKS", "64"}};
+    keys.insert(keys.end(), more.begin(), more.end());
+    return load(path, keys);
+  };
+  const auto exact = logprobs(**of({{"FERRUM_BF16_PRODUCTS", "exact"}}));
+  const auto by_default = logprobs(**of({}));
+  const auto rounded = of({{"FERRUM_BF16_PRODUCTS", "rounded"}});
+  if (rounded.is_ok()) {
+    EXPECT_EQ(by_default, logprobs(**rounded));
+    EXPECT_NE(by_default, exact);
+    for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(exact[i], by_default[i], 0.1) << i;
+  } else {
+    EXPECT_EQ(rounded.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(by_default, exact);
+  }
+  EXPECT_EQ(logprobs(**of({{"FERRUM_CPU_ISA", "baseline"}})), exact);
+  for (const auto& [key, value] : Keys{{"FERRUM_CPU_ISA", "baseline"}, {"FERRUM_BACKEND", "reference"}}) {
+    const auto refused = of({{"FERRUM_BF16_PRODUCTS", "rounded"}, {key, value}});
+    EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument) << key;
+  }
+  std::filesystem::remove(path);
 }
 
 TEST_F(KeysTest, KvTypeChangesWhatIsComputed) {
@@ -433,6 +463,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_CPU_ISA",
                                              "FERRUM_THREADS",
                                              "FERRUM_MMAP_ONLY",
+                                             "FERRUM_BF16_PRODUCTS",
                                              "FERRUM_DTYPE",
                                              "FERRUM_PARITY_GATE",
                                              "FERRUM_MAX_MODEL_LEN",

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "backend/cpu/float_panels.h"
 #include "backend/cpu/panels.h"
 #include "backend/kv_layout.h"
 #include "backend/reference/reference_backend.h"
@@ -117,7 +118,27 @@ class DotCheck {
     panels_ = std::move(*panels);
   }
 
+  // Of panels of float weights: the tokens arranged as the kernel wants them.
+  Finding operator()(const FloatPanelKernel& kernel) const {
+    const int64_t stride = float_tile_stride(x_.n);
+    std::vector<std::byte> tiles(static_cast<size_t>(kTokens * stride * kernel.element));
+    return check(kernel.dot, [&](DotTask& task) {
+      for (int64_t token = 0; token < task.tokens; token += kFloatTileTokens) {
+        kernel.arrange({x_.floats.data() + token * x_.n, x_.n, std::min<int64_t>(kFloatTileTokens, task.tokens - token),
+                        x_.n, stride, tiles.data() + token * stride * kernel.element});
+      }
+      task.row_bytes = panel_bytes(weight_.matrix.dtype, kPanelRows, x_.n) / kPanelRows;
+      task.x = tiles.data();
+      task.x_stride = stride;
+    });
+  }
   Finding operator()(Kernels::Dot dot) const {
+    return check(dot, [](DotTask&) {});
+  }
+
+ private:
+  template <typename Prepare>
+  Finding check(Kernels::Dot dot, const Prepare& prepare) const {
     const bool quantized = info(weight_.matrix.dtype).quantized;
     std::vector<float> got(wanted_.size(), -1.0f);
     DotTask task;
@@ -131,15 +152,15 @@ class DotCheck {
     task.y_stride = rows_;
     for (const int64_t tokens : {kTokens, int64_t{8}, int64_t{1}}) {
       task.tokens = tokens;
+      prepare(task);
       dot(task);
       if (auto wrong = compare(got, wanted_, [this](size_t i) { return bounds_[i]; })) return wrong;
     }
     return std::nullopt;
   }
 
- private:
-  // Float sums of n terms in 16 lanes are within n/16 roundings of the sum of magnitudes; offsets of asymmetric formats
-  // are summed apart and cancel, hence the generous factor. A wrong weight moves a sum by far more.
+  // Float sums of n terms round at most n times, and mostly against each other; offsets of asymmetric formats are
+  // summed apart and cancel, hence the generous factor. A wrong weight moves a sum by far more.
   void set_bounds() {
     bounds_.resize(wanted_.size());
     std::vector<float> w(static_cast<size_t>(x_.n));
@@ -391,7 +412,7 @@ class Gate {
 
   // Takes the slot `member` of the first level that passes.
   template <typename Member>
-  Status take(const std::string& kernel, Member member, const std::function<Finding(const Kernels&)>& check) {
+  Status take(const std::string& kernel, Member member, const std::function<Finding(const CpuKernels&)>& check) {
     KernelChoice choice{kernel, "", {}};
     for (const KernelLevel& level : levels_) {
       Finding wrong = check(level.table);
@@ -429,9 +450,14 @@ Result<GatedKernels> gate_kernels(std::span<const KernelLevel> levels, const Par
     quantized = quantized || info(weight.matrix.dtype).quantized;
     const bool packed = layout == WeightLayout::kPanels && has_panels(weight.matrix.dtype);
     const DotCheck check(weight, packed, reference);
-    const auto slot = [&](auto& table) -> auto& { return packed ? table.panel_dot[dtype] : table.dot[dtype]; };
-    FERRUM_RETURN_IF_ERROR(gate.take("dot " + std::string(to_string(weight.matrix.dtype)), slot,
-                                     [&](const Kernels& table) { return check(slot(table)); }));
+    const std::string name = "dot " + std::string(to_string(weight.matrix.dtype));
+    const auto take = [&](const auto& slot) {
+      return gate.take(name, slot, [&](const CpuKernels& table) { return check(slot(table)); });
+    };
+    const bool floats = packed && has_float_panels(weight.matrix.dtype);
+    FERRUM_RETURN_IF_ERROR(floats   ? take([&](auto& table) -> auto& { return table.floats.panel[dtype]; })
+                           : packed ? take([&](auto& table) -> auto& { return table.panel_dot[dtype]; })
+                                    : take([&](auto& table) -> auto& { return table.dot[dtype]; }));
   }
   const int64_t hidden = sample.norm.dim(0);
   if (quantized) {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/float_kernels.h"
 #include "backend/cpu/weight_layout.h"
 #include "ops/backend.h"
 
@@ -31,11 +31,11 @@ struct ParitySample {
 // A candidate for every kernel.
 struct KernelLevel {
   std::string name;
-  Kernels table;
+  CpuKernels table;
 };
 
 struct GatedKernels {
-  Kernels table;  // each checked kernel from the best level where it passes, the others from the best
+  CpuKernels table;  // each checked kernel from the best level where it passes, the others from the best
   std::vector<KernelChoice> choices;
 };
 

@@ -47,7 +47,7 @@ struct SampleData {
 std::vector<KernelLevel> machine_levels() {
   std::vector<KernelLevel> levels;
   for (int i = static_cast<int>(best_cpu_isa()); i >= 0; --i) {
-    levels.push_back({std::string(to_string(static_cast<CpuIsa>(i))), cpu_kernels(static_cast<CpuIsa>(i))});
+    levels.push_back({std::string(to_string(static_cast<CpuIsa>(i))), all_cpu_kernels(static_cast<CpuIsa>(i))});
   }
   return levels;
 }
@@ -74,7 +74,10 @@ TEST(ParityGate, PassesEveryKernelOfEveryInstructionSet) {
 }
 
 // Kernels with one fault each. They call the right kernel and spoil its result as little as a real fault would.
-const Kernels& right() { return cpu_kernels(CpuIsa::kBaseline); }
+const CpuKernels& right() {
+  static const CpuKernels kernels = all_cpu_kernels(CpuIsa::kBaseline);
+  return kernels;
+}
 
 // With one bit of one weight of the second row flipped; kField is where the type's quants begin in a block.
 template <DType kType, size_t kField, int kBit>
@@ -143,32 +146,47 @@ void merge_with_a_fault(const AttentionTask& token, const AttentionTask& part, f
   token.out[token.head_dim - 1] *= 1.0001f;
 }
 
+// The sign of the second row's third weight.
+void bf16_panel_with_one_wrong_weight(const DotTask& task) {
+  const auto panels = static_cast<size_t>((task.rows + kPanelRows - 1) / kPanelRows);
+  std::vector<std::byte> weights(task.weights, task.weights + panels * kPanelRows * task.row_bytes);
+  weights[(kPanelRows + 1) * 4 + 1] ^= std::byte{0x80};
+  DotTask wrong = task;
+  wrong.weights = weights.data();
+  right().floats.of(DType::kBF16).dot(wrong);
+}
+
 struct Fault {
   const char* kernel;
-  void (*break_it)(Kernels&);
+  void (*break_it)(CpuKernels&);
   WeightLayout layout = WeightLayout::kPanels;
 };
 const Fault kFaults[] = {
-    {"dot Q4_K", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ4_K)] = kWrongQ4_K; }},
-    {"dot Q4_K", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ4_K)] = dot_with_one_wrong_weight<DType::kQ4_K>; },
+    {"dot Q4_K", [](CpuKernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ4_K)] = kWrongQ4_K; }},
+    {"dot Q4_K",
+     [](CpuKernels& k) { k.dot[static_cast<size_t>(DType::kQ4_K)] = dot_with_one_wrong_weight<DType::kQ4_K>; },
      WeightLayout::kStored},
-    {"dot Q6_K", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ6_K)] = kWrongQ6_K; }},
-    {"dot Q6_K", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ6_K)] = dot_with_one_wrong_weight<DType::kQ6_K>; },
+    {"dot Q6_K", [](CpuKernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ6_K)] = kWrongQ6_K; }},
+    {"dot Q6_K",
+     [](CpuKernels& k) { k.dot[static_cast<size_t>(DType::kQ6_K)] = dot_with_one_wrong_weight<DType::kQ6_K>; },
      WeightLayout::kStored},
-    {"dot Q8_0", [](Kernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ8_0)] = kWrongQ8_0; }},
-    {"dot Q8_0", [](Kernels& k) { k.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>; },
+    {"dot Q8_0", [](CpuKernels& k) { k.panel_dot[static_cast<size_t>(DType::kQ8_0)] = kWrongQ8_0; }},
+    {"dot Q8_0",
+     [](CpuKernels& k) { k.dot[static_cast<size_t>(DType::kQ8_0)] = dot_with_one_wrong_weight<DType::kQ8_0>; },
      WeightLayout::kStored},
     {"dot BF16",
-     [](Kernels& k) { k.dot[static_cast<size_t>(DType::kBF16)] = dot_with_one_wrong_weight<DType::kBF16>; }},
-    {"quantize", [](Kernels& k) { k.quantize = quantize_down; }},
-    {"rms_norm", [](Kernels& k) { k.rms_norm = rms_norm_without_epsilon_and_mean; }},
-    {"add", [](Kernels& k) { k.add = add_all_but_the_last; }},
-    {"silu_mul", [](Kernels& k) { k.silu_mul = silu_without_mul; }},
-    {"rotate", [](Kernels& k) { k.rotate = rotate_the_other_way; }},
-    {"store_kv F16", [](Kernels& k) { k.store_kv = store_truncated; }},
-    {"store_kv F16", [](Kernels& k) { k.store_kv = store_as_if_together; }},
-    {"attention F16", [](Kernels& k) { k.attention.attend = attend_without_the_last; }},
-    {"attention F16", [](Kernels& k) { k.attention.merge = merge_with_a_fault; }},
+     [](CpuKernels& k) { k.dot[static_cast<size_t>(DType::kBF16)] = dot_with_one_wrong_weight<DType::kBF16>; },
+     WeightLayout::kStored},
+    {"dot BF16", [](CpuKernels& k) { k.floats.of(DType::kBF16).dot = bf16_panel_with_one_wrong_weight; }},
+    {"quantize", [](CpuKernels& k) { k.quantize = quantize_down; }},
+    {"rms_norm", [](CpuKernels& k) { k.rms_norm = rms_norm_without_epsilon_and_mean; }},
+    {"add", [](CpuKernels& k) { k.add = add_all_but_the_last; }},
+    {"silu_mul", [](CpuKernels& k) { k.silu_mul = silu_without_mul; }},
+    {"rotate", [](CpuKernels& k) { k.rotate = rotate_the_other_way; }},
+    {"store_kv F16", [](CpuKernels& k) { k.store_kv = store_truncated; }},
+    {"store_kv F16", [](CpuKernels& k) { k.store_kv = store_as_if_together; }},
+    {"attention F16", [](CpuKernels& k) { k.attention.attend = attend_without_the_last; }},
+    {"attention F16", [](CpuKernels& k) { k.attention.merge = merge_with_a_fault; }},
 };
 
 TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
@@ -190,6 +208,7 @@ TEST(ParityGate, CatchesEachKernelMadeWrongAndTakesTheNextLevels) {
     // The whole table is right again.
     EXPECT_EQ(std::memcmp(gated->table.dot, right().dot, sizeof right().dot), 0) << fault.kernel;
     EXPECT_EQ(std::memcmp(gated->table.panel_dot, right().panel_dot, sizeof right().panel_dot), 0) << fault.kernel;
+    EXPECT_EQ(gated->table.floats.of(DType::kBF16).dot, right().floats.of(DType::kBF16).dot) << fault.kernel;
     EXPECT_EQ(gated->table.attention.attend, right().attention.attend);
     EXPECT_EQ(gated->table.attention.merge, right().attention.merge);
     EXPECT_EQ(gated->table.rms_norm, right().rms_norm);

@@ -48,12 +48,22 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
   }
   FERRUM_ASSIGN_OR_RETURN(const CpuIsa isa, choose_isa(config.isa));
   const int threads = config.threads > 0 ? config.threads : process_cores();
-  if (!config.parity)
-    return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, config.limits, config.layout));
+  const auto kernels_of = [&config](CpuIsa level) {
+    CpuKernels table = all_cpu_kernels(level);
+    if (level == CpuIsa::kAvx512 && config.rounded_bf16) {
+      const RoundedBf16 rounded = cpu_rounded_bf16();
+      if (!rounded.instruction.empty()) table.floats.of(DType::kBF16) = rounded.kernel;
+    }
+    return table;
+  };
+  if (!config.parity) {
+    return std::unique_ptr<Backend>(
+        std::make_unique<CpuBackend>(isa, GatedKernels{kernels_of(isa), {}}, threads, config.limits, config.layout));
+  }
 
   std::vector<KernelLevel> levels(config.kernel_levels.begin(), config.kernel_levels.end());
   for (int level = static_cast<int>(isa); config.kernel_levels.empty() && level >= 0; --level) {
-    levels.push_back({std::string(to_string(static_cast<CpuIsa>(level))), cpu_kernels(static_cast<CpuIsa>(level))});
+    levels.push_back({std::string(to_string(static_cast<CpuIsa>(level))), kernels_of(static_cast<CpuIsa>(level))});
   }
   FERRUM_ASSIGN_OR_RETURN(GatedKernels kernels, gate_kernels(levels, *config.parity, config.layout));
   return std::unique_ptr<Backend>(
@@ -84,6 +94,8 @@ constexpr int kMaxTokens = 1 << 20;
 std::span<const std::string_view> backend_names() { return kNames; }
 std::span<const std::string_view> isa_choices() { return cpu_isa_names(); }
 
+std::string_view rounded_bf16_instruction() { return cpu_rounded_bf16().instruction; }
+
 bool isa_available(std::string_view isa) {
   const std::optional<CpuIsa> level = cpu_isa_from_name(isa);
   return level.has_value() && cpu_isa_available(*level);
@@ -98,6 +110,7 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
     const LinearScratch one = linear_scratch(w.dtype, w.dim(1), config.limits.max_tokens, threads);
     most.activations = std::max(most.activations, one.activations);
     most.rows = std::max(most.rows, one.rows);
+    if (config.layout == WeightLayout::kPanels) most.tiles = std::max(most.tiles, one.tiles);
   }
   ExpertScratch largest;
   for (const ExpertsSpec* spec : experts) {
@@ -107,7 +120,7 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
     largest.blocks = std::max(largest.blocks, one.blocks);
     largest.plan = std::max(largest.plan, one.plan);
   }
-  return most.activations + most.rows + largest.gathered + largest.hidden + largest.blocks + largest.plan;
+  return most.activations + most.rows + most.tiles + largest.gathered + largest.hidden + largest.blocks + largest.plan;
 }
 
 int64_t copied_bytes(const BackendConfig& config, const ConstView& weight) {

@@ -19,6 +19,9 @@ struct BackendConfig {
   int threads = 0;           // of backend "cpu": 1..1024; 0 = one per core that this process may run on
   BackendLimits limits;
   WeightLayout layout = WeightLayout::kPanels;  // of backend "cpu"
+  // Of backend "cpu", with panels and instruction set avx512: products of BF16 weights by the machine's instruction for
+  // them, if it has one, which rounds activations to BF16. Results are then not those of the other levels.
+  bool rounded_bf16 = false;
   // Of backend "cpu". With a sample of the model, each kernel is compared with the reference backend before it is used,
   // and one that fails gives way to the next lower instruction set's.
   std::optional<ParitySample> parity = {};
@@ -33,6 +36,8 @@ std::span<const std::string_view> isa_choices();
 
 // Whether this machine can run `isa` (one of isa_choices()).
 bool isa_available(std::string_view isa);
+// What rounded_bf16 means here: "amx_bf16", "avx512_bf16", or "" for nothing.
+std::string_view rounded_bf16_instruction();
 
 // Bytes of scratch that a backend so configured holds once it has made a Linear of each of these weights, and Experts
 // of each of these.

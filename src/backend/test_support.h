@@ -218,9 +218,9 @@ inline std::vector<float> offsets_of(const Stored& m, int64_t row) {
 //    bias. On stored rows: 3 in forming a term, 3 in adding chunks to the running sum, 1 for the offset, n / 256 + 1
 //    running additions of two kinds, 4 in adding the lanes, 1 for the bias. The reference's unpacking of w adds 3. The
 //    integer dot product is exact. Each term is off by at most gamma of that number; panels have the more of them.
-// Plain float weights have the second cause only: n / 64 additions in a running sum, 1 multiplication, 6 to add the
-// sums and lanes, 1 bias.
-// To both the reference's own rounding of the result is added, u |y|.
+// Plain float weights have the second cause only: in panels n fused multiply-adds in a row; on stored rows fewer, n /
+// 64 additions in a running sum, 1 multiplication, 6 to add the sums and lanes; 1 bias. To both the reference's own
+// rounding of the result is added, u |y|.
 inline double linear_tolerance(const Stored& w, int64_t row, const float* x, float bias, double y) {
   const std::vector<float> values = w.values(row), offsets = offsets_of(w, row);
   const bool quantized = info(w.dtype).quantized;
@@ -228,7 +228,7 @@ inline double linear_tolerance(const Stored& w, int64_t row, const float* x, flo
   const double running = offsets.empty() ? 1 : w.dtype == DType::kQ2_K ? 3 : 2;  // additions per group of 32
   const double of_panels = 3 + running * static_cast<double>(n) / 32 + 1 + 3;
   const double of_stored = 3 + 3 + 1 + 2 * (static_cast<double>(n) / 256 + 1) + 4 + 1 + 3;
-  const double roundings = quantized ? std::max(of_panels, of_stored) : static_cast<double>(n) / 64 + 1 + 1 + 6 + 1;
+  const double roundings = quantized ? std::max(of_panels, of_stored) : static_cast<double>(n) + 1 + 1;
   double moved = 0, magnitude = std::abs(bias);
   for (size_t i = 0; i < n; ++i) {
     double d = 0;

@@ -78,6 +78,7 @@ struct CpuHost {
   std::vector<std::string> isa = {"baseline"};  // levels it can run, slowest first (config/cpu_profile.h)
   int64_t cores = 1;                            // threads that compute well
   int64_t free_memory = 0;                      // bytes that weights and KV cache can take together
+  std::string rounded_bf16 = "";                // its instruction for products of BF16 numbers; "": none
 };
 
 // {8, 9} of "8.9", {9, 0} of "9"; nullopt for anything else.

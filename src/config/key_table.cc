@@ -102,6 +102,12 @@ std::vector<KeySpec> compute_keys() {
           "Compute on the weights as the file has them; false: quantised ones are copied, rearranged for speed")
           .boolean("false")
           .affects({kCorrectness, kPerformance, kMemory}),
+      Row("FERRUM_BF16_PRODUCTS", "--bf16-products", "cpu.bf16_products",
+          "How BF16 weights are multiplied: rounded (activations rounded to BF16, by the processor's own instruction), "
+          "exact "
+          "(float32), or auto: rounded where the processor can")
+          .choice({"auto", "rounded", "exact"}, "auto")
+          .affects({kCorrectness, kPerformance}),
       Row("FERRUM_DTYPE", "--dtype", "engine.dtype", "Type of activations; default: what the backend computes in")
           .choice({"fp16", "bf16", "fp32"}, "")
           .spelling("f16", "fp16")

@@ -60,6 +60,26 @@ std::string reason_against(const RunConfig& c, std::string_view selection, std::
   return "";
 }
 
+TEST(HostDecisions, Bf16ProductsAreRoundedWhereProcessorAndSettingsAllowIt) {
+  const auto on = [](const std::vector<Setting>& settings) {
+    ResolverInput in = host_input(settings);
+    in.host->isa.emplace_back("avx512");
+    in.host->rounded_bf16 = "amx_bf16";
+    return resolve(in);
+  };
+  EXPECT_FALSE(decide({}).rounded_bf16);
+  EXPECT_TRUE(on({})->rounded_bf16);
+  EXPECT_EQ(on({})->find("bf16_products")->selected, "rounded by amx_bf16");
+  EXPECT_TRUE(on({{"FERRUM_BF16_PRODUCTS", "rounded"}})->rounded_bf16);
+  EXPECT_FALSE(on({{"FERRUM_BF16_PRODUCTS", "exact"}})->rounded_bf16);
+  EXPECT_FALSE(on({{"FERRUM_CPU_ISA", "avx2"}})->rounded_bf16);
+  EXPECT_FALSE(on({{"FERRUM_MMAP_ONLY", "true"}})->rounded_bf16);
+  expect_refused({{"FERRUM_BF16_PRODUCTS", "rounded"}}, {"FERRUM_BF16_PRODUCTS", "a processor with BF16 products"});
+  for (const auto& other : {Setting{"FERRUM_CPU_ISA", "avx2"}, Setting{"FERRUM_MMAP_ONLY", "true"}}) {
+    expect_error(on({{"FERRUM_BF16_PRODUCTS", "rounded"}, other}), {"FERRUM_BF16_PRODUCTS", other.key});
+  }
+}
+
 TEST(HostDecisions, TheDefaultsOfAServer) {
   const RunConfig c = decide({});
   EXPECT_EQ(c.backend, "cpu");

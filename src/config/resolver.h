@@ -36,6 +36,7 @@ struct RunConfig {
   std::string cpu_isa;             // one of cpu_isa_levels(); "" where the cpu does not compute
   int64_t threads = 0;             // 0 where the host is unknown
   std::string dtype;               // of activations: "fp32"
+  bool rounded_bf16 = false;       // of backend cpu: BF16 weights meet activations rounded to BF16
   bool mmap_only = false;          // of backend cpu: weights stay as the file has them
   bool parity_gate = true;         // kernels are compared with the reference before they are used
   bool decode_op_profile = false;  // what is timed inside forward passes

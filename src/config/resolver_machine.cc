@@ -34,6 +34,7 @@ class MachineResolver {
       FERRUM_RETURN_IF_ERROR(decide_isa());
       FERRUM_RETURN_IF_ERROR(decide_threads());
       FERRUM_RETURN_IF_ERROR(decide_mmap_only());
+      FERRUM_RETURN_IF_ERROR(decide_bf16_products());
       decide_parity_gate();
       FERRUM_RETURN_IF_ERROR(decide_experts());
     }
@@ -196,6 +197,26 @@ class MachineResolver {
     record_.select("weight_layout", only.value ? 1 : 0, only,
                    {{"panels", "only the file's own blocks were asked for"}, {"mapped file", "slower"}},
                    {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
+    return Status::ok();
+  }
+
+  Status decide_bf16_products() {
+    Word by = record_.word("FERRUM_BF16_PRODUCTS", {"auto", Source::kHardwareCapability, {}});
+    const bool cpu = config_.backend == "cpu";
+    const bool can = cpu && !in_.host->rounded_bf16.empty() && config_.cpu_isa == "avx512" && !config_.mmap_only;
+    if (by.value == "rounded" && !can) {
+      return record_.refuse("FERRUM_BF16_PRODUCTS",
+                            "needs a processor with BF16 products, instruction set avx512 and repacked weights",
+                            {"FERRUM_BACKEND", "FERRUM_CPU_ISA", "FERRUM_MMAP_ONLY"});
+    }
+    config_.rounded_bf16 = can && by.value != "exact";
+    if (!cpu) return Status::ok();
+    if (by.value == "auto") by = {by.value, Source::kHardwareCapability, {}};
+    const std::string rounded = can ? "rounded by " + in_.host->rounded_bf16 : "rounded";
+    record_.select("bf16_products", config_.rounded_bf16 ? 0 : 1, by,
+                   {{rounded, can ? "exact products were asked for" : "the processor or the settings do not allow it"},
+                    {"exact", "slower"}},
+                   {Effect::kCorrectness, Effect::kPerformance});
     return Status::ok();
   }
 

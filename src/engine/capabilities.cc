@@ -60,6 +60,7 @@ CpuHost cpu_host() {
   }
   host.cores = probe_machine().compute_threads();
   host.free_memory = available_memory().value_or(0);
+  host.rounded_bf16 = rounded_bf16_instruction();
   return host;
 }
 

@@ -32,6 +32,7 @@ EngineOptions engine_options(const RunConfig& c) {
       c.moe_profile.batched ? narrow(c.moe_profile.batch_threshold) : std::numeric_limits<int>::max();
   o.expert_load_trace = c.moe_profile.load_trace;
   o.mmap_only = c.mmap_only;
+  o.rounded_bf16 = c.rounded_bf16;
   o.parity_gate = c.parity_gate;
   o.profile = {c.decode_op_profile, c.prefill_op_profile, c.decode_layer_profile};
   o.prefix_cache = c.prefix_cache;

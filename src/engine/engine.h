@@ -47,6 +47,7 @@ struct EngineOptions {
   // Of models with experts, cpu backend: rows of a step from which an expert's are gathered; changes no result.
   int expert_batch_threshold = 4;
   bool expert_load_trace = false;  // say for each layer how its experts are kept
+  bool rounded_bf16 = false;       // cpu backend: BF16 weights meet activations rounded to BF16, where the machine can
   bool mmap_only = false;          // cpu backend: compute on the weights as the file has them
   bool parity_gate = true;         // compare each kernel with the reference on a sample of the model before it is used
   // Which prompts a step reads (SchedulerLimits has the meaning); 0 and false = first come first served.

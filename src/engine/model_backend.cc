@@ -40,6 +40,7 @@ BackendConfig backend_config(const EngineOptions& options) {
   BackendConfig config{
       options.backend, options.isa, options.threads, {options.max_batched_tokens, options.expert_batch_threshold}};
   config.layout = options.mmap_only ? WeightLayout::kStored : WeightLayout::kPanels;
+  config.rounded_bf16 = options.rounded_bf16;
   return config;
 }
 

@@ -11,7 +11,7 @@ class CpuBackend final : public HostBackend {
  public:
   // isa must be available; threads >= 1, the calling one included.
   CpuBackend(CpuIsa isa, int threads, BackendLimits limits, WeightLayout layout)
-      : CpuBackend(isa, {cpu_kernels(isa), {}}, threads, limits, layout) {}
+      : CpuBackend(isa, {all_cpu_kernels(isa), {}}, threads, limits, layout) {}
   // With kernels that the parity gate chose.
   CpuBackend(CpuIsa isa, GatedKernels kernels, int threads, BackendLimits limits, WeightLayout layout)
       : context_(isa, kernels.table, threads, limits, layout), ops_(context_), choices_(std::move(kernels.choices)) {}

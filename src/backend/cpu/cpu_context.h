@@ -1,7 +1,7 @@
 // What the ops and the Linears of one cpu backend share.
 #pragma once
 
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/float_kernels.h"
 #include "backend/cpu/weight_layout.h"
 #include "base/thread_pool.h"
 #include "moe/bucket_plan.h"
@@ -10,17 +10,18 @@
 namespace ferrum {
 
 struct CpuContext {
-  CpuContext(CpuIsa level, const Kernels& table, int threads, BackendLimits the_limits, WeightLayout the_layout)
+  CpuContext(CpuIsa level, const CpuKernels& table, int threads, BackendLimits the_limits, WeightLayout the_layout)
       : isa(level), kernels(table), limits(the_limits), layout(the_layout), pool(threads) {}
 
   const CpuIsa isa;
-  const Kernels kernels;  // of that level, or where one of them failed the parity gate, of a lower one
+  const CpuKernels kernels;  // of that level, or where one of them failed the parity gate, of a lower one
   const BackendLimits limits;
   const WeightLayout layout;
   ThreadPool pool;
 
   // Scratch of Linear::forward, used by one of them at a time; grown when a Linear is made, never while one runs.
   Buffer activations;  // ActBlock [max_tokens, blocks of the widest quantised Linear]
+  Buffer tiles;        // float or BF16 [max_tokens, float_tile_stride of the widest Linear of float weights]
   Buffer rows;         // f32 [threads, in_features of the widest Linear that dequantises rows]
 
   // Scratch of Experts::forward, likewise. A pair is a token with one of its experts.

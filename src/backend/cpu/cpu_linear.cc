@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/cpu/float_panels.h"
 #include "backend/cpu/panels.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
@@ -17,7 +18,9 @@ namespace {
 constexpr int64_t kPiecesPerThread = 8;
 constexpr int64_t kRowsOfPiece = 2 * kPanelRows;  // or a multiple of it
 // Tokens that walk over all rows before the next ones do: their activations stay in the second-level cache meanwhile.
-constexpr int64_t kTokensPerPass = 256;
+// A multiple of the tiles that any kernel works in.
+constexpr int64_t kTokensPerPass = 240;
+static_assert(kTokensPerPass % kFloatTileTokens == 0);
 // The same of one piece of stored rows.
 constexpr int64_t kTokensPerStoredPass = 32;
 
@@ -35,6 +38,9 @@ class CpuLinear final : public Linear {
     for (const WeightRef& part : spec_.parts) {
       out_features_ += part.matrix.dim(0);
       quantized_ = quantized_ || info(part.matrix.dtype).quantized;
+      if (const FloatPanelKernel* kernel = float_panel(&part - spec_.parts.data())) {
+        (tiles_[0].arrange == nullptr || tiles_[0].arrange == kernel->arrange ? tiles_[0] : tiles_[1]) = *kernel;
+      }
     }
     act_blocks_ = act_blocks_of(in_features());
     const int64_t pieces = kPiecesPerThread * context_.pool.size();
@@ -50,6 +56,9 @@ class CpuLinear final : public Linear {
     FERRUM_CHECK(x.dim(0) <= context_.limits.max_tokens, "more tokens than the backend was made for");
     if (x.dim(0) == 0) return;
     if (quantized_) quantize(x);
+    for (const FloatPanelKernel& kind : tiles_) {
+      if (kind.arrange != nullptr) arrange(kind, x);
+    }
     // All parts' pieces in one loop, so that a small part does not leave threads idle.
     const int64_t pieces = pieces_ * divide_up(x.dim(0), kTokensPerPass);
     const int64_t grain = in_features() * out_features_ < kWorthSharing / x.dim(0) ? pieces : 1;
@@ -71,6 +80,31 @@ class CpuLinear final : public Linear {
     context_.pool.parallel_for(x.dim(0), grain, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         context_.kernels.quantize(x.row<float>(t), in_features(), activations() + t * act_blocks_);
+      }
+    });
+  }
+
+  // What multiplies part p if it is in panels of float weights, else nullptr.
+  const FloatPanelKernel* float_panel(std::ptrdiff_t p) const {
+    const WeightRef& part = spec_.parts[static_cast<size_t>(p)];
+    if (panels_[static_cast<size_t>(p)].bytes() == 0 || info(part.matrix.dtype).quantized) return nullptr;
+    return &context_.kernels.floats.of(part.matrix.dtype);
+  }
+
+  // Parts of one Linear want at most two kinds of tiles: of floats and of BF16.
+  std::byte* tiles(const FloatPanelKernel& kind) const {
+    const auto one = static_cast<size_t>(context_.limits.max_tokens * float_tile_stride(in_features())) * sizeof(float);
+    return static_cast<std::byte*>(context_.tiles.data()) + (kind.arrange == tiles_[0].arrange ? 0 : one);
+  }
+
+  void arrange(const FloatPanelKernel& kind, const ConstView& x) const {
+    const int64_t stride = float_tile_stride(in_features());
+    const int64_t grain = std::max<int64_t>(1, kElementsPerGrain / (in_features() * kFloatTileTokens));
+    context_.pool.parallel_for(divide_up(x.dim(0), kFloatTileTokens), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t tile = begin; tile < end; ++tile) {
+        const int64_t token = tile * kFloatTileTokens;
+        kind.arrange({x.row<float>(token), x.row_stride, std::min<int64_t>(kFloatTileTokens, x.dim(0) - token),
+                      in_features(), stride, tiles(kind) + token * stride * kind.element});
       }
     });
   }
@@ -102,21 +136,31 @@ class CpuLinear final : public Linear {
     const WeightRef& part = spec_.parts[p];
     const auto type = static_cast<size_t>(part.matrix.dtype);
     const bool packed = panels_[p].bytes() > 0;
-    const Kernels::Dot dot = packed ? context_.kernels.panel_dot[type] : context_.kernels.dot[type];
+    const FloatPanelKernel* const floats = float_panel(static_cast<std::ptrdiff_t>(p));
+    const Kernels::Dot dot = floats != nullptr ? floats->dot
+                             : packed          ? context_.kernels.panel_dot[type]
+                                               : context_.kernels.dot[type];
     if (dot == nullptr) return;
     const int64_t row = piece * piece_rows_;
     DotTask task = task_for(part.matrix.dtype, x, y, column + row);
+    size_t unit = quantized_ && task.x == activations() ? sizeof(ActBlock) : sizeof(float);
+    if (floats != nullptr) {
+      task.row_bytes = panel_bytes(part.matrix.dtype, kPanelRows, in_features()) / kPanelRows;
+      task.x = tiles(*floats);
+      task.x_stride = float_tile_stride(in_features());
+      unit = static_cast<size_t>(floats->element);
+    }
     const void* weights = packed ? panels_[p].data() : part.matrix.data;
     task.weights = static_cast<const std::byte*>(weights) + static_cast<size_t>(row) * task.row_bytes;
     task.rows = std::min(piece_rows_, part.matrix.dim(0) - row);
     task.bias = part.bias.rank > 0 ? part.bias.as<float>() + row : nullptr;
     const int64_t tokens = std::min(kTokensPerPass, x.dim(0) - token);
     const int64_t pass = packed ? tokens : kTokensPerStoredPass;
-    for (int64_t t = 0; t < tokens; t += pass) dot(some_tokens(task, token + t, std::min(pass, tokens - t)));
+    for (int64_t t = 0; t < tokens; t += pass) dot(some_tokens(task, unit, token + t, std::min(pass, tokens - t)));
   }
 
-  DotTask some_tokens(DotTask task, int64_t first, int64_t tokens) const {
-    const size_t unit = quantized_ && task.x == activations() ? sizeof(ActBlock) : sizeof(float);
+  // `unit` is the size of what task.x_stride counts.
+  static DotTask some_tokens(DotTask task, size_t unit, int64_t first, int64_t tokens) {
     task.x = static_cast<const std::byte*>(task.x) + static_cast<size_t>(task.x_stride * first) * unit;
     task.y += task.y_stride * first;
     task.tokens = tokens;
@@ -151,6 +195,7 @@ class CpuLinear final : public Linear {
   int64_t act_blocks_ = 0;               // ActBlocks from token to token
   int64_t piece_rows_ = 0, pieces_ = 0;  // of all parts, for one pass of tokens
   bool quantized_ = false;               // some part needs quantised activations
+  FloatPanelKernel tiles_[2];            // how parts of float weights want theirs
 };
 
 // Makes `buffer` at least `bytes` large.
@@ -172,7 +217,9 @@ int64_t act_blocks_of(int64_t in_features) { return divide_up(in_features, kActE
 
 LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads) {
   LinearScratch scratch;
-  if (info(dtype).quantized) {
+  if (has_float_panels(dtype)) {
+    scratch.tiles = product(max_tokens, product(float_tile_stride(in_features), sizeof(float)));
+  } else if (info(dtype).quantized) {
     scratch.activations = product(max_tokens, product(act_blocks_of(in_features), sizeof(ActBlock)));
   } else if (cpu_kernels(CpuIsa::kBaseline).dot[static_cast<size_t>(dtype)] == nullptr) {
     scratch.rows = product(threads, product(in_features, sizeof(float)));
@@ -182,9 +229,16 @@ LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, i
 
 Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec spec) {
   FERRUM_RETURN_IF_ERROR(validate_linear(spec));
+  const auto is_float = [](const WeightRef& part) { return has_float_panels(part.matrix.dtype); };
+  const bool panels_of_floats = context.layout == WeightLayout::kPanels;
+  const bool two_kinds = context.kernels.floats.of(DType::kBF16).element == 2 &&
+                         std::any_of(spec.parts.begin(), spec.parts.end(), [&](const WeightRef& part) {
+                           return is_float(part) && part.matrix.dtype != DType::kBF16;
+                         });
   for (const WeightRef& part : spec.parts) {
     const LinearScratch need =
         linear_scratch(part.matrix.dtype, part.matrix.dim(1), context.limits.max_tokens, context.pool.size());
+    if (panels_of_floats) FERRUM_RETURN_IF_ERROR(grow(context.tiles, product(need.tiles, two_kinds ? 2 : 1)));
     FERRUM_RETURN_IF_ERROR(grow(context.activations, need.activations));
     FERRUM_RETURN_IF_ERROR(grow(context.rows, need.rows));
   }

@@ -13,9 +13,10 @@ Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec 
 int64_t act_blocks_of(int64_t in_features);
 
 // Bytes of scratch that a Linear of these input features makes the context hold (the largest of all Linears counts):
-// of quantised activations, and of the row buffers of types without a kernel of their own.
+// of quantised activations, tiles of float ones, and of the row buffers of types without a kernel of their own.
 struct LinearScratch {
   int64_t activations = 0, rows = 0;
+  int64_t tiles = 0;  // of panels of float weights only
 };
 LinearScratch linear_scratch(DType dtype, int64_t in_features, int max_tokens, int threads);
 

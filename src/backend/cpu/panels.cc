@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 
+#include "backend/cpu/float_panels.h"
 #include "base/check.h"
 #include "quant/blocks.h"
 
@@ -143,10 +144,11 @@ int64_t panels_of(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
 }  // namespace
 
-bool has_panels(DType dtype) { return !fields_of(dtype).empty(); }
+bool has_panels(DType dtype) { return has_float_panels(dtype) || !fields_of(dtype).empty(); }
 
 size_t panel_bytes(DType dtype, int64_t rows, int64_t columns) {
-  return static_cast<size_t>(panels_of(rows) * kPanelRows) * bytes_of(dtype, columns);
+  const int64_t wide = has_float_panels(dtype) ? float_panel_columns(columns) : columns;
+  return static_cast<size_t>(panels_of(rows) * kPanelRows) * bytes_of(dtype, wide);
 }
 
 Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool) {
@@ -161,13 +163,15 @@ void pack_panels_at(const ConstView& matrix, bool mapped, ThreadPool& pool, std:
   const int64_t rows = matrix.dim(0), columns = matrix.dim(1);
   const Packing packing{fields_of(dtype), static_cast<const std::byte*>(matrix.data), bytes_of(dtype, columns),
                         static_cast<size_t>(info(dtype).block_bytes), rows};
-  const size_t panel_size = kPanelRows * packing.row_bytes;
+  const bool floats = has_float_panels(dtype);
+  const size_t panel_size = panel_bytes(dtype, kPanelRows, columns);
   const int64_t slice = std::max<int64_t>(1, static_cast<int64_t>(kSliceBytes / panel_size));
   for (int64_t first = 0; first < panels_of(rows); first += slice) {
     const int64_t count = std::min(slice, panels_of(rows) - first);
     pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       for (int64_t panel = first + begin; panel < first + end; ++panel) {
-        packing.pack(panel, to + static_cast<size_t>(panel) * panel_size);
+        std::byte* const at = to + static_cast<size_t>(panel) * panel_size;
+        floats ? pack_float_panel(matrix, panel, at) : packing.pack(panel, at);
       }
     });
     const int64_t done = std::min(rows, (first + count) * kPanelRows);

@@ -1,4 +1,4 @@
-// Quantised weights as the panel kernels read them: sixteen rows interleaved, so that a row is a lane of a vector.
+// Weights as the panel kernels read them: sixteen rows interleaved, so that a row is a lane of a vector.
 //
 // A panel is 16 rows, block after block; a packed block is the 16 rows' blocks of the same columns, field after field
 // in the order of the stored struct, each field cut into units and the units of the 16 rows put side by side. Hence the
@@ -14,7 +14,9 @@
 
 namespace ferrum {
 
-// Whether there are panels of this type: every quantised one.
+// Float weights have panels of their own kind (cpu/float_panels.h), made here too.
+
+// Whether there are panels of this type: every quantised one, F32, F16 and BF16.
 bool has_panels(DType dtype);
 
 // Bytes of a matrix of `rows` x `columns` in panels; `columns` are whole blocks.

@@ -4,7 +4,7 @@
 # of an illegal instruction on a machine without it.
 set -eu
 found=$(nm -C --defined-only "$1" | awk '
-  /^kernels_.*\.o:$/ { member = $0; wide = member ~ /avx/; seen += wide }
+  /^kernels_.*\.o:$/ { member = $0; wide = member ~ /a[vm]x/; seen += wide }
   /^[^ ]*:$/ && !/^kernels_/ { wide = 0 }
   wide && $2 == "W" && $0 !~ /ferrum::cpu_avx/ { print member, $0 }
   END { if (seen < 2) print "no AVX objects in the library" }')
