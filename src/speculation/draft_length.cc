@@ -41,6 +41,7 @@ int DraftLength::best(double price) const {
 
 int DraftLength::next(double price) {
   FERRUM_CHECK(price > 0, "guesses for nothing");
+  if (pause_ > kLongestPause && price < 1) pause_ = kFirstPause;  // the load has changed
   if (pause_ > 0) {
     probes_ = --pause_ == 0;
     return 0;
@@ -51,6 +52,10 @@ int DraftLength::next(double price) {
   }
   if (rate_ > price + kTrustAbove * (1 - price)) next_pause_ = kFirstPause;
   if (const int count = best(price); count > 0) return count;
+  if (price >= 1) {
+    pause_ = kDearPause;
+    return 0;
+  }
   pause_ = next_pause_;
   next_pause_ = std::min(kLongestPause, 2 * next_pause_);
   return 0;

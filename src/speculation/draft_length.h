@@ -15,6 +15,9 @@ namespace ferrum {
 class DraftLength {
  public:
   static constexpr int kFirstPause = 8, kLongestPause = 128;  // steps without a guess
+  // Where guesses cost more than they can save however good they are. A probe is dear then, too: a draft model must
+  // first read what it missed.
+  static constexpr int kDearPause = 1024;
 
   // max: at least 1.
   explicit DraftLength(int max);

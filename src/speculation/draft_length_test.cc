@@ -83,7 +83,7 @@ TEST(DraftLength, ComesWithinATenthOfTheBestFixedNumberWhateverTheShareAndThePri
 TEST(DraftLength, GuessesThatCostMoreThanAStepAreMadeOnlyToSeeWhetherTheyStillDo) {
   DraftLength length(8);
   std::mt19937 rng(1);
-  EXPECT_LT(run(length, 1.5, 1.0, 10000, rng).drafted, 100);
+  EXPECT_LT(run(length, 1.5, 1.0, 10000, rng).drafted, 12);
   EXPECT_GT(run(length, kPrice, 1.0, 1000, rng).tokens, 1000 * 7);
 }
 
