@@ -257,8 +257,7 @@ struct PackedRole {
 Result<PackedRole> pack_role(CpuContext& context, const ExpertsSpec& spec, WeightRef ExpertWeights::*role) {
   const auto packed_bytes = [&](const ExpertWeights& expert) -> size_t {
     const ConstView& m = (expert.*role).matrix;
-    // Float weights are read as stored: what their panels are multiplied with is arranged for whole Linears.
-    const bool packs = context.layout == WeightLayout::kPanels && info(m.dtype).quantized && has_panels(m.dtype);
+    const bool packs = context.layout == WeightLayout::kPanels && has_panels(m.dtype);
     return packs ? panel_bytes(m.dtype, m.dim(0), m.dim(1)) : 0;
   };
   size_t total = 0;

@@ -39,13 +39,15 @@ class CpuMatrix {
   void compute(int64_t piece, const CpuInput& x, float* y, int64_t y_stride) const;
 
  private:
+  void arrange_and_compute(DotTask task) const;
   void convert_and_compute(DotTask task) const;
 
   ConstView matrix_;
   const float* bias_;         // [rows] or null
   const std::byte* weights_;  // panels or stored rows
   size_t row_bytes_;
-  Kernels::Dot dot_;  // null where rows have to be dequantised to F32 first
+  const FloatPanelKernel* floats_ = nullptr;  // of panels of float weights
+  Kernels::Dot dot_;                          // null where rows have to be dequantised to F32 first
   Kernels::Dot float_dot_;
 };
 
