@@ -80,13 +80,15 @@ void expect_within_bound(const RoundedBf16& how, int64_t rows, int64_t columns, 
   const Stored w = random_stored(random, DType::kBF16, rows, columns);
   const std::vector<float> bias = random_floats(random, rows);
   const WeightRef weight{.name = "w", .matrix = w.view(), .bias = ConstView(bias.data(), DType::kF32, {rows})};
+  std::vector<std::vector<float>> values;
+  for (int64_t row = 0; row < rows; ++row) values.push_back(w.values(row));
   for (const int64_t tokens : {1, 2, 13, 16, 33, 47}) {
     Matrix x = Matrix::random(random, tokens, columns);
     const std::vector<float> expected = run(*reference, {{weight}}, x), got = products(how.kernel, weight, x);
     for (int64_t i = 0; i < tokens * rows; ++i) {
-      const std::vector<float> values = w.values(i % rows);
+      const std::vector<float>& row = values[static_cast<size_t>(i % rows)];
       double magnitude = 0;
-      for (size_t c = 0; c < values.size(); ++c) magnitude += std::abs(values[c] * x.row(i / rows)[c]);
+      for (size_t c = 0; c < row.size(); ++c) magnitude += std::abs(row[c] * x.row(i / rows)[c]);
       const double b = std::abs(bias[static_cast<size_t>(i % rows)]), exact = expected[static_cast<size_t>(i)];
       ASSERT_NEAR(
           got[static_cast<size_t>(i)], exact,
