@@ -16,12 +16,6 @@ PrefixHash random_key() {
   return {word(), word()};
 }
 
-// Tenants cannot reach each other's text by their choice of salt.
-std::string salt_of(const Request& request) {
-  if (request.tenant.empty() && request.cache_salt.empty()) return "";
-  return std::to_string(request.tenant.size()) + ":" + request.tenant + request.cache_salt;
-}
-
 int64_t deadline(int64_t now, double seconds) {
   return seconds == 0 ? kNever : now + static_cast<int64_t>(seconds * 1e9);
 }
@@ -41,6 +35,13 @@ EngineCore::EngineCore(const CoreOptions& options, std::unique_ptr<StepRunner> r
       scheduler_(options.scheduler, kv_) {}
 
 EngineCore::~EngineCore() { shut_down(); }
+
+// Tenants cannot reach each other's text by their choice of salt.
+PrefixChain EngineCore::text_chain(const std::string& tenant, const std::string& cache_salt) const {
+  const bool nobodys = tenant.empty() && cache_salt.empty();
+  const std::string salt = nobodys ? "" : std::to_string(tenant.size()) + ":" + tenant + cache_salt;
+  return PrefixChain(prefix_key_, salt, options_.block_size);
+}
 
 NewSequence EngineCore::entry_of(const Request& request, int length) const {
   const int64_t now = options_.clock();
@@ -68,7 +69,7 @@ Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<E
   PrefixChain chain;
   const RequestId first = last_id_.fetch_add(static_cast<RequestId>(n)) + 1;
   if (options_.prefix_cache) {
-    chain = PrefixChain(prefix_key_, salt_of(request), options_.block_size);
+    chain = text_chain(request.tenant, request.cache_salt);
   } else if (options_.swap) {  // names that no other request has, by which it finds its own blocks after a preemption
     chain = PrefixChain(siphash128(std::as_bytes(std::span(&first, 1)), prefix_key_), "", options_.block_size);
   }

@@ -106,6 +106,7 @@ class EngineCore {
   void shut_down();
   Status between_steps(const std::function<void()>& call);
   void make_visits();
+  PrefixChain text_chain(const std::string& tenant, const std::string& cache_salt) const;
   std::vector<PrefixHash> chain_of(std::span<const TokenId> text, const std::string& salt) const;
 
   const CoreOptions options_;

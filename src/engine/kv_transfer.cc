@@ -37,7 +37,7 @@ void EngineCore::make_visits() {
 
 std::vector<PrefixHash> EngineCore::chain_of(std::span<const TokenId> text, const std::string& salt) const {
   const auto most = static_cast<size_t>(options_.num_blocks) * static_cast<size_t>(options_.block_size);
-  return PrefixChain(prefix_key_, salt, options_.block_size).extend(text.first(std::min(text.size(), most)));
+  return text_chain("", salt).extend(text.first(std::min(text.size(), most)));
 }
 
 namespace {

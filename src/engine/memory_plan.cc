@@ -21,7 +21,7 @@ namespace {
 
 // Measured (docs/memory.md): pages of the program and its libraries that are first touched while a model runs, and what
 // the engine's own structures (queue, scheduler, threads' stacks, allocator slack) take beside the named parts.
-constexpr int64_t kLaterCodePages = int64_t{3200} << 10;
+constexpr int64_t kLaterCodePages = int64_t{4400} << 10;
 constexpr int64_t kEngineBase = int64_t{64} << 10;
 constexpr int64_t kPerThread = int64_t{64} << 10;
 

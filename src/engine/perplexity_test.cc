@@ -118,10 +118,28 @@ TEST(Int8KvPerplexity, OfStoriesIsThatOfF16) {
   expect_int8_kv_costs_little(kStories, read_file(kShared + "text/tinystories_sample.txt"), 512);
 }
 
-// The demo model knows stories of its own only; what it makes of our prose is hard for it and no easier to keep.
+// Stories that the demo model told at temperature 1: the kind of text that it knows. Of others its figures are noise.
+constexpr const char* kDemoStories =
+    "Once upon a time, on a farm, there lived a friendly girl. Her name was Mary. It was a warm morning. One day a new "
+    "neighbour came. It was a dolphin named Tom. Tom did not know anybody and felt alone. Mary brought some cheese and "
+    "said, \"Welcome!\" \"Would you like to play?\" asked Mary. \"Yes!\" said Tom. They played with the boat until the "
+    "sun "
+    "went down. And they lived happily ever after. The moral: It is good to share.\n"
+    "Once upon a time, in a dark forest, there lived a proud horse. Her name was Tom. Tom was afraid of loud sounds. "
+    "One "
+    "evening he heard a strange sound. \"Who is there?\" asked Tom. It was only a horse named Lily, who could not find "
+    "the "
+    "way home. Tom was still afraid, but he wanted to help. He took his scarf and showed Lily the way. \"You are very "
+    "brave,\" said Lily. After that Tom was not afraid of loud sounds any more. Tom smiled all the way home.\n"
+    "There once was an old dog named Hans who lived on a farm. Hans wanted to whistle more than anything. \"You are "
+    "too "
+    "small,\" said the others. But a bee named Nora said, \"Try it every day.\" So Hans tried every morning and every "
+    "evening. The first day he failed. The second day he failed too. On the third day he could whistle! Everyone "
+    "clapped, "
+    "and Nora was very proud. Hans never forgot that day.\n";
+
 TEST(Int8KvPerplexity, OfTheDemoModelIsThatOfF16) {
-  const std::string root = FERRUM_SOURCE_DIR;
-  expect_int8_kv_costs_little(root + "/models/ferrum-demo.gguf", read_file(root + "/models/README.md"), 256);
+  expect_int8_kv_costs_little(std::string(FERRUM_SOURCE_DIR) + "/models/ferrum-demo.gguf", kDemoStories, 128);
 }
 
 INSTANTIATE_TEST_SUITE_P(Contexts, StoriesPerplexity,

@@ -3,8 +3,8 @@
 
 namespace ferrum {
 
-// y ~ intercept + slope * x of the recent past, both >= 0. Steps that the system interrupted do not bend it much, nor do
-// a few that were much alike.
+// y ~ intercept + slope * x of the recent past, both >= 0. Steps that the system interrupted do not bend it much, nor
+// do a few that were much alike.
 class CostLine {
  public:
   void add(double x, double y);
