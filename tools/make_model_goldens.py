@@ -51,9 +51,7 @@ MODELS = {
 }
 
 
-def make_model(name, seed):
-    _, config_class, changes = MODELS[name]
-    config = config_class(**{**SHAPE, **changes})
+def random_model(config, seed):
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     generator = torch.Generator().manual_seed(seed)
@@ -69,6 +67,11 @@ def make_model(name, seed):
             else:
                 parameter.copy_(noise * 1.5 / parameter.shape[1] ** 0.5)
     return model
+
+
+def make_model(name, seed):
+    _, config_class, changes = MODELS[name]
+    return random_model(config_class(**{**SHAPE, **changes}), seed)
 
 
 def logits_of(model, tokens):
@@ -91,12 +94,12 @@ LAYER_TENSORS = {
 TOP_TENSORS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
-def gguf_name(key):
+def gguf_name(key, layer_tensors=LAYER_TENSORS):
     stem, kind = key.rsplit(".", 1)
     if stem in TOP_TENSORS:
         return f"{TOP_TENSORS[stem]}.{kind}"
     _, _, layer, rest = stem.split(".", 3)
-    return f"blk.{layer}.{LAYER_TENSORS[rest]}.{kind}"
+    return f"blk.{layer}.{layer_tensors[rest]}.{kind}"
 
 
 def write_gguf(path, arch, model):

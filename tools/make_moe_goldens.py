@@ -17,7 +17,8 @@ import numpy as np
 import torch
 import transformers
 
-PROMPT_TOKENS = 40
+from make_model_goldens import PROMPT_TOKENS, gguf_name, logits_of, pairs_to_neighbours, random_model
+
 SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, use_cache=False,
              tie_word_embeddings=False, rope_theta=10000.0, bos_token_id=1, eos_token_id=2, pad_token_id=None)
@@ -38,37 +39,6 @@ MODELS = {
 }
 
 
-def make_model(name, seed):
-    _, config_class, changes = MODELS[name]
-    config = config_class(**{**SHAPE, **changes})
-    config._attn_implementation = "eager"
-    model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if key.endswith("norm.weight"):
-                parameter.copy_(1 + 0.3 * noise)
-            elif key.endswith("bias"):
-                parameter.copy_(0.5 * noise)
-            elif "embed_tokens" in key:
-                parameter.copy_(noise)
-            else:
-                parameter.copy_(noise * 1.5 / parameter.shape[1] ** 0.5)
-    return model
-
-
-def logits_of(model, tokens):
-    with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0].numpy()
-
-
-def pairs_to_neighbours(weight, heads):
-    """Rows (0, d/2, 1, d/2 + 1, ...) of each head: GGUF's order of Q and K for architecture "llama"."""
-    shape = weight.shape
-    return weight.reshape(heads, 2, shape[0] // heads // 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
-
-
 LAYER_TENSORS = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
@@ -77,17 +47,8 @@ LAYER_TENSORS = {
     "mlp.shared_expert.gate_proj": "ffn_gate_shexp", "mlp.shared_expert.up_proj": "ffn_up_shexp",
     "mlp.shared_expert.down_proj": "ffn_down_shexp",
 }
-TOP_TENSORS = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 EXPERT = re.compile(r"model\.layers\.(\d+)\.\w+\.experts\.(\d+)\.(\w+)\.weight")
 EXPERT_ROLES = {"gate_proj": "gate", "up_proj": "up", "down_proj": "down", "w1": "gate", "w3": "up", "w2": "down"}
-
-
-def gguf_name(key):
-    stem, kind = key.rsplit(".", 1)
-    if stem in TOP_TENSORS:
-        return f"{TOP_TENSORS[stem]}.{kind}"
-    _, _, layer, rest = stem.split(".", 3)
-    return f"blk.{layer}.{LAYER_TENSORS[rest]}.{kind}"
 
 
 def tensors_of(model, arch):
@@ -106,7 +67,7 @@ def tensors_of(model, arch):
             values = pairs_to_neighbours(values, config.num_attention_heads)
         if arch == "llama" and "k_proj" in key:
             values = pairs_to_neighbours(values, config.num_key_value_heads)
-        yield gguf_name(key), values.squeeze() if "shared_expert_gate" in key else values
+        yield gguf_name(key, LAYER_TENSORS), values.squeeze() if "shared_expert_gate" in key else values
     for name, stack in stacks.items():
         yield name, np.stack(stack)
 
@@ -166,8 +127,9 @@ def check_routing(model, tokens, logits):
 
 
 def make(name, seed, out):
-    arch = MODELS[name][0]
-    model = make_model(name, seed)
+    arch, config_class, changes = MODELS[name]
+    config = {**SHAPE, **changes}
+    model = random_model(config_class(**config), seed)
     tokens = np.random.default_rng(seed).integers(0, SHAPE["vocab_size"], PROMPT_TOKENS).tolist()
     logits = logits_of(model, tokens)
     assert np.isfinite(logits).all() and logits.std() > 1, "weights too small: logits near uniform prove little"
@@ -176,8 +138,8 @@ def make(name, seed, out):
     np.asarray(tokens, "<i4").tofile(out / f"{name}.tokens.i32")
     logits.astype("<f4").tofile(out / f"{name}.logits.f32")
     print(f"{name:13} logits {logits.min():7.2f} .. {logits.max():6.2f}, standard deviation {logits.std():.2f}")
-    return {"architecture": arch, "seed": seed, "config_class": MODELS[name][1].__name__,
-            "config": {**SHAPE, **MODELS[name][2]}, "prompt_tokens": PROMPT_TOKENS}
+    return {"architecture": arch, "seed": seed, "config_class": config_class.__name__, "config": config,
+            "prompt_tokens": PROMPT_TOKENS}
 
 
 def main():
