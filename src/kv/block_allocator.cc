@@ -81,8 +81,7 @@ void BlockAllocator::swap_out(const PrefixHash& name, BlockId block) {
 }
 
 void BlockAllocator::forget_place(int32_t place) {
-  swapped_.set_busy(place);
-  swapped_.erase(place);
+  swapped_.erase_idle(place);
   empty_places_.push_back(place);
 }
 
@@ -267,8 +266,7 @@ void BlockAllocator::swap_in(Entry& entry, std::span<const PrefixHash> chain, co
   for (auto i = static_cast<size_t>(match.missing); i < entry.blocks.size(); ++i) {
     if (entry.blocks[i] != kNoBlock) continue;
     const int32_t place = swapped_.find(chain[i]).value();
-    swapped_.set_busy(place);
-    swapped_.erase(place);
+    swapped_.erase_idle(place);
     wanted.emplace_back(i, place);
   }
   for (const auto& [i, place] : wanted) {

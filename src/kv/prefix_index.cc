@@ -41,11 +41,15 @@ void PrefixIndex::set_busy(BlockId block) {
   entry.place.reset();
 }
 
+void PrefixIndex::erase_idle(BlockId block) {
+  set_busy(block);
+  erase(block);
+}
+
 BlockId PrefixIndex::evict() {
   FERRUM_CHECK(!idle_.empty(), "no indexed block is idle");
   const BlockId block = idle_.front();
-  set_busy(block);
-  erase(block);
+  erase_idle(block);
   return block;
 }
 

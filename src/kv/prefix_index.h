@@ -25,7 +25,8 @@ class PrefixIndex {
 
   // A block in use gets a name; false, and nothing happens, where the block or the name is taken.
   bool insert(const PrefixHash& hash, BlockId block);
-  void erase(BlockId block);  // a block in use loses its name
+  void erase(BlockId block);       // a block in use loses its name
+  void erase_idle(BlockId block);  // an idle one does
   // The last user of an indexed block lets go of it; a user comes back.
   void set_idle(BlockId block);
   void set_busy(BlockId block);
