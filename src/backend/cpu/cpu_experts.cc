@@ -9,11 +9,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/panels.h"
+#include "backend/cpu/scratch.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
 
@@ -235,18 +235,6 @@ class CpuExperts final : public Experts {
   const AllWants wants_;
   const int64_t hidden_size_, ffn_;
 };
-
-Status grow(Buffer& buffer, int64_t bytes) {
-  if (buffer.bytes() >= static_cast<size_t>(bytes)) return Status::ok();
-  FERRUM_ASSIGN_OR_RETURN(buffer, Buffer::host(static_cast<size_t>(bytes)));
-  return Status::ok();
-}
-
-// Saturates: such a size is refused when it is asked for.
-int64_t product(int64_t a, int64_t b) {
-  int64_t result = 0;
-  return __builtin_mul_overflow(a, b, &result) ? std::numeric_limits<int64_t>::max() : result;
-}
 
 // The matrices of one role of all experts, packed one behind the other where the layout and their types want it.
 struct PackedRole {

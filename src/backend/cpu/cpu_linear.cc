@@ -2,10 +2,10 @@
 #include "backend/cpu/cpu_linear.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "backend/cpu/float_panels.h"
 #include "backend/cpu/panels.h"
+#include "backend/cpu/scratch.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
 #include "quant/quantize.h"
@@ -197,19 +197,6 @@ class CpuLinear final : public Linear {
   bool quantized_ = false;               // some part needs quantised activations
   FloatPanelKernel tiles_[2];            // how parts of float weights want theirs
 };
-
-// Makes `buffer` at least `bytes` large.
-Status grow(Buffer& buffer, int64_t bytes) {
-  if (buffer.bytes() >= static_cast<size_t>(bytes)) return Status::ok();
-  FERRUM_ASSIGN_OR_RETURN(buffer, Buffer::host(static_cast<size_t>(bytes)));
-  return Status::ok();
-}
-
-// Saturates: such a size is refused when it is asked for.
-int64_t product(int64_t a, int64_t b) {
-  int64_t bytes = 0;
-  return __builtin_mul_overflow(a, b, &bytes) ? std::numeric_limits<int64_t>::max() : bytes;
-}
 
 }  // namespace
 
