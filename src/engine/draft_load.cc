@@ -75,14 +75,9 @@ Result<std::unique_ptr<DraftModel>> load_draft_model(const std::shared_ptr<const
   if (spec.max_context < o.max_model_len) {
     spdlog::warn("the draft model was trained for {} positions: from there on it does not guess", spec.max_context);
   }
-  RunnerOptions runner_options;
-  runner_options.max_tokens = o.max_batched_tokens;
-  runner_options.max_logits = draft_logit_rows(options);
-  runner_options.num_blocks = limits.num_blocks;
-  runner_options.block_size = o.block_size;
-  runner_options.kv_dtype = o.kv_dtype;
-  FERRUM_ASSIGN_OR_RETURN(auto runner, Runner::create(std::move(backend), std::move(model), runner_options));
-  return std::make_unique<DraftModel>(limits, std::make_unique<ModelStepRunner>(std::move(runner)));
+  FERRUM_ASSIGN_OR_RETURN(auto runner,
+                          ModelStepRunner::create(std::move(backend), std::move(model), o, draft_logit_rows(options)));
+  return std::make_unique<DraftModel>(limits, std::move(runner));
 }
 
 }  // namespace ferrum

@@ -201,14 +201,8 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
         SwapSpace::create(o.swap_bytes, Runner::kv_block_bytes(parts.spec, o.block_size, o.kv_dtype), o.block_size));
   }
   parts.description = describe_parts(parts, *backend, o.kv_blocks * plan.kv_bytes_per_block);
-  RunnerOptions runner_options;
-  runner_options.max_tokens = o.max_batched_tokens;
-  runner_options.max_logits = planned_logit_rows(o);
-  runner_options.num_blocks = num_blocks;
-  runner_options.block_size = o.block_size;
-  runner_options.kv_dtype = o.kv_dtype;
-  FERRUM_ASSIGN_OR_RETURN(auto runner, Runner::create(std::move(backend), std::move(model), runner_options));
-  parts.runner = std::make_unique<ModelStepRunner>(std::move(runner));
+  FERRUM_ASSIGN_OR_RETURN(parts.runner,
+                          ModelStepRunner::create(std::move(backend), std::move(model), o, planned_logit_rows(o)));
   return Status::ok();
 }
 

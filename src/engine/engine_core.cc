@@ -286,7 +286,7 @@ void EngineCore::run(Step& step) {
   if (options_.swap && reads) options_.swap->note_step(step.batch.num_tokens(), seconds);
   recorder_.end_phase(StepPhase::kForward);
   if (!logits.is_ok()) return fail(step, logits.status());
-  note_costs(step, seconds);
+  if (options_.measure_costs && !reads) costs_.add_step(step.batch.num_tokens(), seconds);
   const std::string fault = runner_->fault();
   std::vector<RowOutcome> outcomes;
   for (size_t i = 0; i < step.rows.size(); ++i) {
@@ -324,12 +324,6 @@ void EngineCore::count_guesses(RecordedRow& row, int new_tokens) {
   ++counts.drafts;
   counts.drafted_tokens += static_cast<uint64_t>(row.drafted);
   counts.accepted_tokens += static_cast<uint64_t>(row.accepted);
-}
-
-void EngineCore::note_costs(const Step& step, double seconds) {
-  const bool decodes =
-      std::none_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; });
-  if (options_.measure_costs && decodes) costs_.add_step(step.batch.num_tokens(), seconds);
 }
 
 void EngineCore::guess_on(const Step& step) {

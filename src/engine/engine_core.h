@@ -98,7 +98,6 @@ class EngineCore {
   void fail(Step& step, const Status& why);
   void record_rows(Step& step);
   void count_guesses(RecordedRow& row, int new_tokens);
-  void note_costs(const Step& step, double seconds);
   void guess_on(const Step& step);
   void deliver(const Step& step);
   void forget_finished(const Step& step);

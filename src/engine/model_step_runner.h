@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/engine.h"
 #include "engine/step_runner.h"
 #include "runner/runner.h"
 
@@ -11,6 +12,15 @@ namespace ferrum {
 class ModelStepRunner final : public StepRunner {
  public:
   explicit ModelStepRunner(std::unique_ptr<Runner> runner) : runner_(std::move(runner)) {}
+  // With the step size and KV pool of resolved options; logit_rows: that a step may ask for. As Runner::create.
+  static Result<std::unique_ptr<StepRunner>> create(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
+                                                    const EngineOptions& options, int logit_rows) {
+    FERRUM_ASSIGN_OR_RETURN(auto runner,
+                            Runner::create(std::move(backend), std::move(model),
+                                           {options.max_batched_tokens, logit_rows, static_cast<int>(options.kv_blocks),
+                                            options.block_size, options.kv_dtype}));
+    return std::unique_ptr<StepRunner>(std::make_unique<ModelStepRunner>(std::move(runner)));
+  }
   Result<ConstView> run(const Batch& batch) override {
     FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_->run(batch));
     return output.logits;
