@@ -99,7 +99,7 @@ std::vector<KeySpec> compute_keys() {
           .integer(0, 1024, "0")
           .affects({kPerformance}),
       Row("FERRUM_MMAP_ONLY", "--mmap-only", "cpu.mmap_only",
-          "Compute on the weights as the file has them; false: quantised ones are copied, rearranged for speed")
+          "Compute on the weights as the file has them; false: they are copied, rearranged for speed")
           .boolean("false")
           .affects({kCorrectness, kPerformance, kMemory}),
       Row("FERRUM_BF16_PRODUCTS", "--bf16-products", "cpu.bf16_products",
