@@ -118,7 +118,7 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
     CLI::Option* option = command->add_option_function<std::vector<std::string>>(
         std::string(knob.flags), [collect](const std::vector<std::string>& texts) { collect(texts); },
         std::string(knob.help) + " (" + initial + ")");
-    option->group("Generation")->expected(1)->type_name("VALUE");
+    option->group("Generation")->expected(1)->type_name(knob.is_switch ? "[on|off]" : "VALUE");
     if (name == "stop") option->take_all();
   }
   add_setting_flags(*command, invocation, {KeyScope::kEngine});

@@ -103,7 +103,7 @@ const std::vector<GenerationKnob>& generation_knobs() {
        get_int<&P::penalty_window>},
       {"seed", "--seed", "Seed of the random draws, or \"random\"", set_seed, get_seed},
       {"stop", "--stop", "End the answer before this text (repeatable)", set_stop, get_stop},
-      {"ignore-eos", "--ignore-eos", "Go on after the model's end token (on or off)", set_ignore_eos, get_ignore_eos},
+      {"ignore-eos", "--ignore-eos", "Go on after the model's end token", set_ignore_eos, get_ignore_eos, true},
   };
   return knobs;
 }

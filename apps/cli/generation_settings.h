@@ -21,6 +21,7 @@ struct GenerationKnob {
   std::string_view help;
   Status (*set)(GenerationSettings& settings, std::string_view text);
   std::string (*get)(const GenerationSettings& settings);
+  bool is_switch = false;  // takes on or off
 };
 
 const std::vector<GenerationKnob>& generation_knobs();

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "apps/cli/cli.h"
+#include "apps/cli/switch_flags.h"
 #include "base/log.h"
 #include "base/quote.h"
 #include "config/config_file.h"
@@ -40,15 +41,14 @@ Status unknown_command(const CLI::App& app, const std::string& word) {
 }
 
 // The first flag that the chosen command does not know; ok where there is none.
-Status unknown_flag(const CLI::App& app, int argc, char** argv) {
+Status unknown_flag(const CLI::App& app, std::span<const std::string> words) {
   for (const CLI::App* command : app.get_subcommands()) {
     std::vector<std::string> known;
     for (const CLI::Option* option : command->get_options()) {
       for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
     }
-    for (int i = 1; i < argc; ++i) {
-      const std::string_view word = argv[i];
-      const std::string flag(word.substr(0, word.find('=')));
+    for (const std::string& word : words) {
+      const std::string flag = word.substr(0, word.find('='));
       if (!flag.starts_with("--") || flag == "--" || std::find(known.begin(), known.end(), flag) != known.end())
         continue;
       std::string nearest;
@@ -91,10 +91,11 @@ int run(int argc, char** argv) {
   add_top_command(app, invocation);
   add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
+  const std::vector<std::string> words = with_switch_values({argv + 1, argv + argc}, switch_flags());
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 wants the last word first
   } catch (const CLI::ExtrasError& error) {
-    const Status status = unknown_flag(app, argc, argv);
+    const Status status = unknown_flag(app, words);
     if (!status.is_ok()) return report(status);
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   } catch (const CLI::ParseError& error) {

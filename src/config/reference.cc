@@ -85,7 +85,7 @@ The file is `--config FILE`, else `./ferrum.toml`, else `$XDG_CONFIG_HOME/ferrum
 the first that exists is read, and no other. Its JSON Schema is [schema/ferrum.toml.schema.json](schema/ferrum.toml.schema.json).
 
 Values are read by one strict parser, everywhere alike: switches are 1/true/yes/on or 0/false/no/off (in the file `true` or
-`false`), numbers are decimal and in range, case and surrounding space do not matter, an empty variable is not set. An unknown
+`false`; a flag alone, `--mmap-only`, is on), numbers are decimal and in range, case and surrounding space do not matter, an empty variable is not set. An unknown
 name is an error that suggests the nearest one. A setting that cannot have its effect (of a part that this build lacks, or
 beside another that excludes it) is an error, too: nothing is ignored. Two settings that contradict each other are both named,
 with their sources. Within one place the last value counts; a second name of a setting (below the first) must say the same.
@@ -145,7 +145,7 @@ std::string values_of(const KeySpec& key) {
 
 std::string value_name(const KeySpec& key) {
   switch (key.type) {
-    case KeyType::kBool: return "on|off";
+    case KeyType::kBool: return "[on|off]";
     case KeyType::kInt:
     case KeyType::kFloat: return "NUMBER";
     case KeyType::kChoice: return joined(key.choices, "|");

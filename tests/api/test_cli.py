@@ -116,7 +116,7 @@ def test_prompt_cache_from_one_run_to_the_next(ferrum, model, tmp_path):
 
     refused("KV of type F16, here it is F32", "--kv-dtype", "fp32")
     refused("the block size 16, here it is 8", "--block-size", "8")
-    refused("the arithmetic 'cpu/1', here it is 'cpu-mmap/1'", "--mmap-only", "true")
+    refused("the arithmetic 'cpu/1', here it is 'cpu-mmap/1'", "--mmap-only")
     refused("prefix cache", "--prefix-cache", "false")
     refused("cannot open", "--prompt-cache-ro", path=tmp_path / "absent")
     file.write_bytes(saved[:-1])
@@ -136,7 +136,7 @@ def test_every_isa_gives_the_same_greedy_text(ferrum, model, isa):
 
 
 def test_a_closed_pipe_ends_run_quietly(binary, model):
-    process = subprocess.Popen([binary, "run", model, "--raw", "--ignore-eos", "on", "-n", "500", "--prompt", "Once"],
+    process = subprocess.Popen([binary, "run", model, "--raw", "--ignore-eos", "-n", "500", "--prompt", "Once"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
     process.stdout.read(1)
     process.stdout.close()
