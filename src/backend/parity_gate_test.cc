@@ -46,9 +46,7 @@ struct SampleData {
 
 std::vector<KernelLevel> machine_levels() {
   std::vector<KernelLevel> levels;
-  for (int i = static_cast<int>(best_cpu_isa()); i >= 0; --i) {
-    levels.push_back({std::string(to_string(static_cast<CpuIsa>(i))), all_cpu_kernels(static_cast<CpuIsa>(i))});
-  }
+  for (CpuIsa isa : available_cpu_isas()) levels.push_back({std::string(to_string(isa)), all_cpu_kernels(isa)});
   return levels;
 }
 

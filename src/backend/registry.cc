@@ -62,8 +62,8 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
   }
 
   std::vector<KernelLevel> levels(config.kernel_levels.begin(), config.kernel_levels.end());
-  for (int level = static_cast<int>(isa); config.kernel_levels.empty() && level >= 0; --level) {
-    levels.push_back({std::string(to_string(static_cast<CpuIsa>(level))), kernels_of(static_cast<CpuIsa>(level))});
+  if (levels.empty()) {
+    for (CpuIsa level : available_cpu_isas(isa)) levels.push_back({std::string(to_string(level)), kernels_of(level)});
   }
   FERRUM_ASSIGN_OR_RETURN(GatedKernels kernels, gate_kernels(levels, *config.parity, config.layout));
   return std::unique_ptr<Backend>(

@@ -8,9 +8,10 @@
 namespace ferrum {
 namespace {
 
-constexpr std::array<std::string_view, 3> kLevels = {"baseline", "avx2", "avx512"};
-constexpr std::array<std::string_view, 3> kInt8Dots = {"int8_portable", "int8_maddubs", "int8_vnni"};
-constexpr std::array<std::string_view, 3> kFloatDots = {"f32_portable", "f32_avx2", "f32_avx512"};
+constexpr std::array<std::string_view, 4> kLevels = {"baseline", "neon", "avx2", "avx512"};
+constexpr std::array<size_t, 4> kNextSlower = {0, 0, 0, 2};  // on the same kind of machine
+constexpr std::array<std::string_view, 4> kInt8Dots = {"int8_portable", "int8_sdot", "int8_maddubs", "int8_vnni"};
+constexpr std::array<std::string_view, 4> kFloatDots = {"f32_portable", "f32_neon", "f32_avx2", "f32_avx512"};
 
 size_t level_index(std::string_view isa) {
   const auto found = std::find(kLevels.begin(), kLevels.end(), isa);
@@ -37,7 +38,9 @@ CpuProfile resolve_cpu_profile(std::string_view isa, std::span<const std::string
   CpuProfile profile;
   profile.isa = isa;
   std::vector<std::string> slower;
-  for (size_t level = level_index(isa); level > 0; --level) slower.emplace_back(kLevels[level - 1]);
+  for (size_t level = level_index(isa); level > 0; level = kNextSlower[level]) {
+    slower.emplace_back(kLevels[kNextSlower[level]]);
+  }
   for (const std::string& type : weight_types) {
     profile.kernels.push_back({type, std::string(isa), std::string(dot_variant(type, isa)), slower});
   }

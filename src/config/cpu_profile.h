@@ -22,12 +22,12 @@ struct CpuProfile {
   std::vector<CpuKernelChoice> kernels;
 };
 
-// Levels, slowest first: "baseline", "avx2", "avx512".
+// Levels, slowest first: "baseline", "neon", "avx2", "avx512".
 std::span<const std::string_view> cpu_isa_levels();
 
 // The instructions that carry a dot product on a level: quantised weights meet 8-bit activations ("int8_portable",
-// "int8_maddubs", "int8_vnni"), F32, F16 and BF16 meet float32 ones ("f32_portable", "f32_avx2", "f32_avx512"); other
-// types are first converted ("dequantise").
+// "int8_sdot", "int8_maddubs", "int8_vnni"), F32, F16 and BF16 meet float32 ones ("f32_portable", "f32_neon",
+// "f32_avx2", "f32_avx512"); other types are first converted ("dequantise").
 std::string_view dot_variant(std::string_view weight_type, std::string_view isa);
 
 // isa: one of cpu_isa_levels(). One choice per weight type, in the order given.

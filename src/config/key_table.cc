@@ -93,7 +93,7 @@ std::vector<KeySpec> compute_keys() {
           .choice({"auto", "cpu", "reference", "cuda"}, "auto")
           .affects({kPerformance}),
       Row("FERRUM_CPU_ISA", "--isa", "cpu.isa", "Instruction set of the cpu backend; one the machine lacks is an error")
-          .choice({"auto", "baseline", "avx2", "avx512"}, "auto")
+          .choice({"auto", "baseline", "neon", "avx2", "avx512"}, "auto")
           .affects({kPerformance}),
       Row("FERRUM_THREADS", "--threads", "cpu.threads", "Compute threads; 0 = the cores this process may use")
           .integer(0, 1024, "0")

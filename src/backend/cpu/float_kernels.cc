@@ -35,6 +35,8 @@ bool has_amx_bf16() {
 }
 
 }  // namespace
+#elif defined(__aarch64__)
+extern const FloatKernels kFloatKernels_neon;
 #endif
 
 const FloatKernels& cpu_float_kernels(CpuIsa isa) {
@@ -42,6 +44,8 @@ const FloatKernels& cpu_float_kernels(CpuIsa isa) {
 #if defined(__x86_64__)
   if (isa == CpuIsa::kAvx512) return kFloatKernels_avx512;
   if (isa == CpuIsa::kAvx2) return kFloatKernels_avx2;
+#elif defined(__aarch64__)
+  if (isa == CpuIsa::kNeon) return kFloatKernels_neon;
 #endif
   return kFloatKernels_baseline;
 }

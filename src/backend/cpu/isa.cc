@@ -5,12 +5,15 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace ferrum {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames = {"baseline", "avx2", "avx512"};
+constexpr std::array<std::string_view, 4> kNames = {"baseline", "neon", "avx2", "avx512"};
 
 #if defined(__x86_64__)
 // Clang 14's __builtin_cpu_supports does not know this one. Its registers are AVX's.
@@ -36,6 +39,7 @@ bool cpu_isa_available(CpuIsa isa) {
   const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && has_f16c();
   switch (isa) {
     case CpuIsa::kBaseline: return true;
+    case CpuIsa::kNeon: return false;
     case CpuIsa::kAvx2: return avx2;
     case CpuIsa::kAvx512:
       return avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
@@ -43,14 +47,19 @@ bool cpu_isa_available(CpuIsa isa) {
              __builtin_cpu_supports("avx512vnni") != 0;
   }
   return false;
+#elif defined(__aarch64__)
+  return isa == CpuIsa::kBaseline || (isa == CpuIsa::kNeon && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0);
 #else
   return isa == CpuIsa::kBaseline;
 #endif
 }
 
-CpuIsa best_cpu_isa() {
-  if (cpu_isa_available(CpuIsa::kAvx512)) return CpuIsa::kAvx512;
-  return cpu_isa_available(CpuIsa::kAvx2) ? CpuIsa::kAvx2 : CpuIsa::kBaseline;
+std::vector<CpuIsa> available_cpu_isas(CpuIsa best) {
+  std::vector<CpuIsa> levels;
+  for (int i = static_cast<int>(best); i >= 0; --i) {
+    if (cpu_isa_available(static_cast<CpuIsa>(i))) levels.push_back(static_cast<CpuIsa>(i));
+  }
+  return levels;
 }
 
 }  // namespace ferrum

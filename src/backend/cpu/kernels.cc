@@ -9,6 +9,8 @@ extern const Kernels kKernels_baseline;
 extern const Kernels kKernels_avx2;
 extern const Kernels kKernels_avx512;
 double peak_bf16_avx512(int64_t rounds);
+#elif defined(__aarch64__)
+extern const Kernels kKernels_neon;
 #endif
 
 const Kernels& cpu_kernels(CpuIsa isa) {
@@ -16,6 +18,8 @@ const Kernels& cpu_kernels(CpuIsa isa) {
 #if defined(__x86_64__)
   if (isa == CpuIsa::kAvx512) return kKernels_avx512;
   if (isa == CpuIsa::kAvx2) return kKernels_avx2;
+#elif defined(__aarch64__)
+  if (isa == CpuIsa::kNeon) return kKernels_neon;
 #endif
   return kKernels_baseline;
 }

@@ -15,14 +15,6 @@ using testing_support::Random;
 using testing_support::random_floats;
 using testing_support::same_bits;
 
-std::vector<CpuIsa> levels() {
-  std::vector<CpuIsa> all;
-  for (CpuIsa isa : {CpuIsa::kBaseline, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
-    if (cpu_isa_available(isa)) all.push_back(isa);
-  }
-  return all;
-}
-
 std::vector<float> exp_of(CpuIsa isa, const std::vector<float>& x) {
   std::vector<float> y(x.size());
   cpu_kernels(isa).exp(x.data(), static_cast<int64_t>(x.size()), y.data());
@@ -45,7 +37,7 @@ TEST(Exp, IsWithinTwoStepsOfTheExactValueOverItsWholeRange) {
     x.push_back(std::bit_cast<float>(bits));
     x.push_back(-x.back());
   }
-  for (CpuIsa isa : levels()) {
+  for (CpuIsa isa : available_cpu_isas()) {
     const std::vector<float> y = exp_of(isa, x);
     int64_t worst = 0;
     for (size_t i = 0; i < x.size(); ++i) {
@@ -59,7 +51,7 @@ TEST(Exp, IsWithinTwoStepsOfTheExactValueOverItsWholeRange) {
 }
 
 TEST(Exp, SpecialValues) {
-  for (CpuIsa isa : levels()) {
+  for (CpuIsa isa : available_cpu_isas()) {
     const std::vector<float> y =
         exp_of(isa, {0.0f, -0.0f, INFINITY, -INFINITY, 1000.0f, -1000.0f, NAN, 88.72f, -103.9f});
     EXPECT_EQ(y[0], 1.0f);
@@ -77,12 +69,12 @@ TEST(Exp, SpecialValues) {
 TEST(Exp, SameBitsOnEveryLevel) {
   Random random(1);
   const std::vector<float> x = random_floats(random, 100003, 20.0f);
-  for (CpuIsa isa : levels()) EXPECT_TRUE(same_bits(exp_of(isa, x), exp_of(CpuIsa::kBaseline, x))) << to_string(isa);
+  for (CpuIsa isa : available_cpu_isas()) EXPECT_TRUE(same_bits(exp_of(isa, x), exp_of(CpuIsa::kBaseline, x))) << to_string(isa);
 }
 
 TEST(QuantizeActivations, AgreesWithTheScalarDefinitionBitForBit) {
   Random random(2);
-  for (CpuIsa isa : levels()) {
+  for (CpuIsa isa : available_cpu_isas()) {
     for (int64_t n : {32, 64, 256, 288, 1024}) {
       std::vector<float> x = random_floats(random, n, 4.0f);
       x[3] = 1e-38f;
@@ -123,7 +115,7 @@ void expect_every_pattern(DType dtype, Convert convert) {
   std::vector<uint16_t> patterns(65536);
   for (size_t i = 0; i < patterns.size(); ++i) patterns[i] = static_cast<uint16_t>(i);
   const float one = 1.0f;
-  for (CpuIsa isa : levels()) {
+  for (CpuIsa isa : available_cpu_isas()) {
     std::vector<float> y(patterns.size());
     DotTask task;
     task.weights = reinterpret_cast<const std::byte*>(patterns.data());
@@ -154,7 +146,7 @@ TEST(HalfPrecision, StoringRoundsLikeTheScalarConversion) {
   for (size_t i = 0; i < x.size(); ++i)
     x[i] *= std::pow(2.0f, static_cast<float>(i % 60) - 40.0f);  // overflow to subnormal
   x[0] = 65519.9f, x[1] = 65520.0f, x[2] = INFINITY, x[3] = 0x1p-25f, x[4] = -0.0f;
-  for (CpuIsa isa : levels()) {
+  for (CpuIsa isa : available_cpu_isas()) {
     for (int64_t n : {1, 7, 16, 40, 1003}) {
       std::vector<uint16_t> stored(static_cast<size_t>(n) + 1, 0xabcd);
       cpu_kernels(isa).store_kv({DType::kF16, x.data(), n, stored.data()});

@@ -1,6 +1,6 @@
-// The 64-byte vectors that the kernels are written in, for any machine: four 16-byte compiler vectors, with SSE2 where
-// the target has it and plain loops elsewhere. vec_avx2.h and vec_avx512.h provide the same names on wider registers
-// and give the same bits.
+// The 64-byte vectors that the kernels are written in, for any machine: four 16-byte compiler vectors, with
+// instructions of SSE2 or NEON (and its dot products) where the target has them and plain loops elsewhere. vec_avx2.h
+// and vec_avx512.h provide the same names on wider registers and give the same bits.
 //
 // F32 is 16 floats, I32 16 integers, Bytes 64 bytes. "Lane l" of a dot product collects bytes 4l .. 4l + 3.
 #pragma once
@@ -14,6 +14,11 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+#if defined(__ARM_FEATURE_DOTPROD)  // what level "neon" is compiled for; every such target has NEON and its F16
+                                    // conversions
+#include <arm_neon.h>
+#define FERRUM_NEON 1
+#endif
 
 #define FERRUM_INLINE static inline __attribute__((always_inline))
 
@@ -22,10 +27,15 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 constexpr int kTokenTile = 4;           // tokens that share one unpacking of a weight block
 constexpr bool kManyRegisters = false;  // 32 that hold a whole F32 each
 constexpr int kTilePanels = 1;          // panels and tokens that share the loads of unpacked weights
+#if defined(FERRUM_NEON)
+constexpr int kTileTokens = 4;
+#else
 constexpr int kTileTokens = 2;
+#endif
 
 typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
+typedef uint32_t U32x4 __attribute__((vector_size(16)));
 typedef uint8_t U8x16 __attribute__((vector_size(16)));
 typedef uint16_t U16x8 __attribute__((vector_size(16)));
 typedef uint16_t U16x4 __attribute__((vector_size(8)));
@@ -87,6 +97,9 @@ FERRUM_INLINE F32 load_f16(const void* p) {
   const auto* bytes = static_cast<const std::byte*>(p);
   F32 r;
   for (int i = 0; i < 4; ++i) {
+#if defined(FERRUM_NEON)
+    r.v[i] = vcvt_f32_f16(load_vector<float16x4_t>(bytes + 8 * i));
+#else
     // Exponent and mantissa in a float's place; the exponents' offsets differ by 112, infinity's and NaN's by 224.
     // Subnormals, whose exponent counts as 1, get an implied bit that is subtracted again: exact, and no subnormal
     // float comes up on the way, which would be slow.
@@ -96,6 +109,7 @@ FERRUM_INLINE F32 load_f16(const void* p) {
     const F32x4 subnormal = reinterpret_cast<F32x4>(shifted + (113 << 23)) - 0x1p-14f;
     const I32x4 magnitude = exponent == 0 ? reinterpret_cast<I32x4>(subnormal) : normal;
     r.v[i] = reinterpret_cast<F32x4>(magnitude | ((wide & 0x8000) << 16));
+#endif
   }
   return r;
 }
@@ -108,18 +122,42 @@ FERRUM_INLINE F32 load_bf16(const void* p) {
   }
   return r;
 }
+// Even and odd ones of 32 numbers.
+FERRUM_INLINE void load_bf16_pairs(const void* p, F32& low, F32& high) {
+  const auto* bytes = static_cast<const std::byte*>(p);
+  for (int i = 0; i < 4; ++i) {
+    const auto pairs = load_vector<U32x4>(bytes + 16 * i);
+    low.v[i] = reinterpret_cast<F32x4>(pairs << 16);
+    high.v[i] = reinterpret_cast<F32x4>(pairs & 0xffff0000u);
+  }
+}
 FERRUM_INLINE F32 load_i8(const void* p) {
+  F32 r;
+#if defined(FERRUM_NEON)
+  const auto b = load_vector<int8x16_t>(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(b)), high = vmovl_high_s8(b);
+  const int32x4_t wide[4] = {vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)),
+                             vmovl_high_s16(high)};
+  for (int i = 0; i < 4; ++i) r.v[i] = vcvtq_f32_s32(wide[i]);
+#else
   int8_t b[16];
   std::memcpy(b, p, sizeof b);
-  F32 r;
   for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = b[i];
+#endif
   return r;
 }
 FERRUM_INLINE void store(float* p, F32 a) { std::memcpy(p, a.v, sizeof a.v); }
 FERRUM_INLINE void store_f16(void* p, F32 a) {
+#if defined(FERRUM_NEON)
+  for (int i = 0; i < 4; ++i) {
+    const float16x4_t h = vcvt_f16_f32(a.v[i]);
+    std::memcpy(static_cast<std::byte*>(p) + 8 * i, &h, sizeof h);
+  }
+#else
   uint16_t h[16];
   for (int i = 0; i < 16; ++i) h[i] = f32_to_f16(a.v[i / 4][i % 4]);
   std::memcpy(p, h, sizeof h);
+#endif
 }
 
 #define FERRUM_LANEWISE(name, expression) \
@@ -142,8 +180,12 @@ FERRUM_LANEWISE(lesser, x < y ? x : y)
 // a * b + c with one rounding, as the C library computes it where the machine has no instruction: slow, the same bits.
 FERRUM_INLINE F32 fma(F32 a, F32 b, F32 c) {
   F32 r;
+#if defined(FERRUM_NEON)
+  for (int i = 0; i < 4; ++i) r.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+#else
   for (int i = 0; i < 16; ++i)
     r.v[i / 4][i % 4] = __builtin_fmaf(a.v[i / 4][i % 4], b.v[i / 4][i % 4], c.v[i / 4][i % 4]);
+#endif
   return r;
 }
 
@@ -183,11 +225,7 @@ FERRUM_INLINE F32 spread4(F32 p) {
 // Sixteen signed bytes, the first in the low bits of `low`.
 FERRUM_INLINE F32 bytes_to_float(uint64_t low, uint64_t high) {
   const uint64_t halves[2] = {low, high};
-  int8_t b[16];
-  std::memcpy(b, halves, sizeof b);
-  F32 r;
-  for (int i = 0; i < 16; ++i) r.v[i / 4][i % 4] = b[i];
-  return r;
+  return load_i8(halves);
 }
 // Lanes 0-7 are the f16 at p, p + kStride, ...; the others zero.
 template <size_t kStride>
@@ -244,18 +282,30 @@ FERRUM_INLINE Bytes nibbles16x2(const void* p, const void* q) {
 // x where bit i of `bits` is set, for byte i; else 0.
 FERRUM_INLINE Bytes where_bit(uint64_t bits, uint8_t x) {
   Bytes r;
+#if defined(FERRUM_NEON)
+  const U8x16 bit_of = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  for (int i = 0; i < 4; ++i) {
+    const auto low = static_cast<uint8_t>(bits >> (16 * i)), high = static_cast<uint8_t>(bits >> (16 * i + 8));
+    r.v[i] = vtstq_u8(vcombine_u8(vdup_n_u8(low), vdup_n_u8(high)), bit_of) & x;
+  }
+#else
   for (int i = 0; i < 64; ++i) r.v[i / 16][i % 16] = (bits >> i & 1) != 0 ? x : 0;
+#endif
   return r;
 }
 // table[index] for indices below 16.
 FERRUM_INLINE Bytes lookup(const int8_t* table, Bytes index) {
   Bytes r;
+#if defined(FERRUM_NEON)
+  for (int i = 0; i < 4; ++i) r.v[i] = vqtbl1q_u8(load_vector<U8x16>(table), index.v[i]);
+#else
   for (int i = 0; i < 64; ++i) r.v[i / 16][i % 16] = static_cast<uint8_t>(table[index.v[i / 16][i % 16]]);
+#endif
   return r;
 }
 
-// Sums of four products of signed bytes.
-FERRUM_INLINE I32x4 dot16(U8x16 w, U8x16 x) {
+// sum + sums of four products of signed bytes.
+FERRUM_INLINE I32x4 dot16(I32x4 sum, U8x16 w, U8x16 x) {
 #if defined(__SSE2__)
   const auto wv = reinterpret_cast<__m128i>(w), xv = reinterpret_cast<__m128i>(x);
   const __m128i low =
@@ -263,26 +313,21 @@ FERRUM_INLINE I32x4 dot16(U8x16 w, U8x16 x) {
   const __m128i high =
       _mm_madd_epi16(_mm_srai_epi16(_mm_unpackhi_epi8(wv, wv), 8), _mm_srai_epi16(_mm_unpackhi_epi8(xv, xv), 8));
   const __m128 a = _mm_castsi128_ps(low), b = _mm_castsi128_ps(high);
-  return reinterpret_cast<I32x4>(_mm_castps_si128(_mm_shuffle_ps(a, b, 0x88))) +
+  return sum + reinterpret_cast<I32x4>(_mm_castps_si128(_mm_shuffle_ps(a, b, 0x88))) +
          reinterpret_cast<I32x4>(_mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
+#elif defined(FERRUM_NEON)
+  return vdotq_s32(sum, reinterpret_cast<int8x16_t>(w), reinterpret_cast<int8x16_t>(x));
 #else
-  I32x4 r = {};
-  for (int i = 0; i < 16; ++i) r[i / 4] += static_cast<int8_t>(w[i]) * static_cast<int8_t>(x[i]);
-  return r;
+  for (int i = 0; i < 16; ++i) sum[i / 4] += static_cast<int8_t>(w[i]) * static_cast<int8_t>(x[i]);
+  return sum;
 #endif
 }
 // Weights up to 127, or signed ones as with_sign() prepares them; x from -127 to 127. The sums are exact.
-FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) {
-  I32 r;
-  for (int i = 0; i < 4; ++i) r.v[i] = dot16(w.v[i], x.v[i]);
-  return r;
-}
-// sum + dot_unsigned(w, x).
 FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) {
-  const I32 products = dot_unsigned(w, x);
-  for (int i = 0; i < 4; ++i) sum.v[i] += products.v[i];
+  for (int i = 0; i < 4; ++i) sum.v[i] = dot16(sum.v[i], w.v[i], x.v[i]);
   return sum;
 }
+FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return dot_onto({}, w, x); }
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return w; }
 FERRUM_INLINE I32 dot_signed(SignedBytes w, Bytes x) { return dot_unsigned(w, x); }
 
@@ -307,10 +352,7 @@ FERRUM_INLINE Bytes centre(Bytes q) {
 }
 FERRUM_INLINE I32 no_sum() { return {}; }
 FERRUM_INLINE I32 centred_sum(const int32_t*) { return no_sum(); }
-FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) {
-  for (int i = 0; i < 4; ++i) acc.v[i] += dot16(w.v[i], x.v[i]);
-  return acc;
-}
+FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return dot_onto(acc, w, x); }
 FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return add_dot_unsigned(acc, w, x); }
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE
