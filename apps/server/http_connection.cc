@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kReadBytes = 8 << 10;
 constexpr size_t kWriteBytes = 64 << 10;    // per write_timeout
 constexpr size_t kMaxPipelined = 64 << 10;  // read ahead while an answer is pending
+constexpr uint64_t kMaxSkipped = 64 << 10;  // a longer body of a refused request ends the connection
 constexpr size_t kMaxDiscarded = 1 << 20;   // of an unwanted body before the connection is cut
 constexpr auto kLinger = std::chrono::milliseconds(2000);
 
@@ -130,6 +131,9 @@ void HttpConnection::wait_for_request() {
   parser_.emplace();
   parser_->header_limit(context_.options.max_header_bytes);
   parser_->body_limit(context_.options.max_body_bytes);
+  const uint64_t skipped = std::min<uint64_t>(unwanted_, buffer_.size());
+  buffer_.consume(skipped);
+  unwanted_ -= skipped;
   if (buffer_.size() > 0) return read_head();  // a pipelined request is already here
   idle_ = true;
   set_deadline(context_.options.idle_timeout);
@@ -137,7 +141,7 @@ void HttpConnection::wait_for_request() {
     self->idle_ = false;
     if (error || self->closed_) return self->close();
     self->buffer_.commit(bytes);
-    self->read_head();
+    self->unwanted_ > 0 ? self->wait_for_request() : self->read_head();
   });
 }
 
@@ -172,14 +176,14 @@ void HttpConnection::on_head(Error error) {
   const auto& message = parser_->get();
   http_1_1_ = message.version() >= 11;
   keep_alive_ = message.keep_alive();
+  last_ = false;
   head_only_ = message.method() == http::verb::head;
   request_ = head_of(message);
   if (http_1_1_ && message.count(http::field::host) != 1) {
     return answer_and_close(failure(400, "the request needs exactly one Host header"));
   }
   if (auto refusal = context_.handler.refuse(request_)) {
-    // A body that will not be read would be taken for the next request.
-    if (!parser_->is_done() && (parser_->chunked() || parser_->content_length().value_or(0) > 0)) keep_alive_ = false;
+    if (!skip_body()) keep_alive_ = false;
     return answer(std::move(*refusal));
   }
   if (!reserve_body()) {
@@ -191,6 +195,18 @@ void HttpConnection::on_head(Error error) {
     return answer_and_close(failure(417, "the only expectation this server meets is 100-continue"));
   }
   answer_continue();
+}
+
+// A refused request's body must not be taken for the next request. What of it is here goes at once, what is on its way
+// while the answer is. A client that asked whether to send it may now keep it for itself.
+bool HttpConnection::skip_body() {
+  const uint64_t length = parser_->content_length().value_or(0);
+  const bool known = !parser_->chunked() && length <= kMaxSkipped;
+  const uint64_t here = std::min<uint64_t>(known ? length : 0, buffer_.size());
+  buffer_.consume(here);
+  unwanted_ = known ? length - here : 0;
+  last_ = known && unwanted_ == 0 && !keep_alive_;
+  return known && (unwanted_ == 0 || parser_->get().count(http::field::expect) == 0);
 }
 
 bool HttpConnection::reserve_body() {
@@ -218,6 +234,7 @@ void HttpConnection::read_body() {
 
 void HttpConnection::on_body(Error error) {
   if (error) return on_bad_request(error);
+  last_ = !keep_alive_;
   clear_deadline();
   request_.body = std::move(parser_->get().body());
   Reply reply = context_.handler.handle(request_);
@@ -344,8 +361,8 @@ void HttpConnection::finish_answer() {
   chunked_ = false;
   request_ = {};
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
-  if (!keep_alive_) return linger();
-  wait_for_request();
+  if (keep_alive_) return wait_for_request();
+  last_&& buffer_.size() == 0 ? close() : linger();
 }
 
 // --- noticing that the client has gone ---

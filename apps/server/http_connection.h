@@ -59,6 +59,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_head(Error error);
   void on_bad_request(Error error);
   bool reserve_body();
+  bool skip_body();
   void answer_continue();
   void read_body();
   void on_body(Error error);
@@ -93,9 +94,11 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   HttpRequest request_;
   bool keep_alive_ = false;  // of the request being answered
+  bool last_ = false;        // it is there to its end, and the client has said that nothing follows
   bool http_1_1_ = true;
   bool head_only_ = false;      // HEAD
   uint64_t reserved_body_ = 0;  // bytes taken from the budget
+  uint64_t unwanted_ = 0;       // bytes of a refused request's body that come before the next request
 
   std::unique_ptr<PendingReply> reply_;
   bool chunked_ = false;
