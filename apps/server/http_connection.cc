@@ -23,6 +23,7 @@ constexpr size_t kMaxPipelined = 64 << 10;  // read ahead while an answer is pen
 constexpr uint64_t kMaxSkipped = 64 << 10;  // a longer body of a refused request ends the connection
 constexpr size_t kMaxDiscarded = 1 << 20;   // of an unwanted body before the connection is cut
 constexpr auto kLinger = std::chrono::milliseconds(2000);
+constexpr auto kNoDeadline = std::chrono::steady_clock::time_point::max();
 
 std::string text_of(boost::beast::string_view view) { return {view.data(), view.size()}; }
 
@@ -95,7 +96,9 @@ HttpConnection::HttpConnection(Socket socket, ConnectionContext context)
     : socket_(std::move(socket)),
       deadline_(socket_.get_executor()),
       context_(context),
-      buffer_(context.options.max_header_bytes + kMaxPipelined + kReadBytes) {
+      buffer_(context.options.max_header_bytes + kMaxPipelined + kReadBytes),
+      deadline_at_(kNoDeadline),
+      rings_at_(kNoDeadline) {
   Error ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);  // tokens are small and must not wait for each other
 }
@@ -237,7 +240,17 @@ void HttpConnection::on_body(Error error) {
   last_ = !keep_alive_;
   clear_deadline();
   request_.body = std::move(parser_->get().body());
-  Reply reply = context_.handler.handle(request_);
+  if (request_.body.size() <= context_.options.long_body_bytes) return on_reply(context_.handler.handle(request_));
+  // Nothing else looks at the request meanwhile. The guard keeps the io threads until the reply is theirs.
+  asio::post(context_.long_requests,
+             [self = shared_from_this(), guard = asio::make_work_guard(socket_.get_executor())] {
+               auto reply = std::make_shared<Reply>(self->context_.handler.handle(self->request_));
+               asio::post(guard.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
+             });
+}
+
+void HttpConnection::on_reply(Reply reply) {
+  if (closed_) return;
   std::string().swap(request_.body);  // not needed while the answer is made
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
   answer(std::move(reply));
@@ -396,21 +409,28 @@ void HttpConnection::stop_watching() {
 // --- time-outs and the end ---
 
 void HttpConnection::set_deadline(std::chrono::milliseconds time) {
-  const uint64_t id = ++deadline_id_;
   timed_out_ = false;
-  deadline_.expires_after(time);
-  deadline_.async_wait([weak = weak_from_this(), id](Error error) {
+  deadline_at_ = std::chrono::steady_clock::now() + time;
+  if (deadline_at_ < rings_at_) wait_for_deadline();
+}
+
+void HttpConnection::clear_deadline() { deadline_at_ = kNoDeadline; }
+
+void HttpConnection::wait_for_deadline() {
+  // No later than the next deadline may be: then that will not have to move the timer.
+  rings_at_ = std::min(deadline_at_, std::chrono::steady_clock::now() + context_.options.header_timeout);
+  deadline_.expires_at(rings_at_);
+  deadline_.async_wait([weak = weak_from_this()](Error error) {
     const auto self = weak.lock();
-    if (error || !self || self->closed_ || id != self->deadline_id_) return;
+    if (error || !self || self->closed_) return;
+    self->rings_at_ = kNoDeadline;
+    if (self->deadline_at_ == kNoDeadline) return;
+    if (std::chrono::steady_clock::now() < self->deadline_at_) return self->wait_for_deadline();
+    self->clear_deadline();
     self->timed_out_ = true;
     Error ignored;
     self->socket_.cancel(ignored);  // the operation in progress ends with operation_aborted
   });
-}
-
-void HttpConnection::clear_deadline() {
-  ++deadline_id_;
-  deadline_.cancel();
 }
 
 // Closing a socket with unread input resets the connection, and the client may lose the answer. So: say that nothing
@@ -438,7 +458,7 @@ void HttpConnection::close() {
   if (reply_ != nullptr)
     spdlog::info("{} {} abandoned: the client went away", request_.method, printable(request_.path));
   reply_.reset();  // cancels the work behind it
-  clear_deadline();
+  deadline_.cancel();
   Error ignored;
   socket_.close(ignored);
 }

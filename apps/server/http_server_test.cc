@@ -512,6 +512,48 @@ TEST(HttpServer, ARefusalThatCannotKeepTheConnectionSaysSo) {
   EXPECT_TRUE(eventually([&] { return fixture.server->open_connections() == 0; }));
 }
 
+// A request that takes long to take apart, on a server with one io thread: others are answered meanwhile.
+TEST(HttpServer, ALongRequestHoldsUpNobody) {
+  class Slow : public HttpHandler {
+   public:
+    std::optional<HttpResponse> refuse(const HttpRequest&) override { return std::nullopt; }
+    Reply handle(const HttpRequest& request) override {
+      if (request.body.size() > 1000) {
+        ++waiting;
+        std::unique_lock lock(mutex);
+        wake.wait_for(lock, std::chrono::seconds(10), [this] { return released; });
+      }
+      return json_response(200, {{"bytes", request.body.size()}});
+    }
+    void decorate(const HttpRequest&, HttpResponse&) override {}
+    std::atomic<int> waiting{0};
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool released = false;
+  };
+  Slow slow;
+  HttpServerOptions options;
+  options.port = 0;
+  options.io_threads = 1;
+  options.long_body_bytes = 1000;
+  const auto server = HttpServer::bind(options).value();
+  ASSERT_TRUE(server->serve(slow).is_ok());
+  RawClient large(server->port()), small(server->port());
+  large.send(post_text("/", std::string(1001, 'x')));
+  ASSERT_TRUE(eventually([&] { return slow.waiting == 1; }));
+  small.send(post_text("/", std::string(1000, 'x')));
+  const auto first = small.response();
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->body, R"({"bytes":1000})");
+  {
+    const std::lock_guard lock(slow.mutex);
+    slow.released = true;
+  }
+  slow.wake.notify_all();
+  EXPECT_EQ(large.response()->body, R"({"bytes":1001})");
+  EXPECT_TRUE(server->stop(milliseconds(1000)));
+}
+
 TEST(HttpServer, TimeThatIsUpIsAnErrorBeforeTheFirstTokenAndAFinishReasonAfterIt) {
   const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":)";
   for (const bool streams : {false, true}) {
