@@ -8,14 +8,16 @@ throughput fell by more than a tenth.
 
     bench/overload.py --model models/ferrum-demo.gguf --seconds 120 > bench/results/overload-$(date +%F).md
 
-Tokens per second of the server's own processor time stand beside those per second of the clock: on a shared machine the
-latter tell of the neighbours.
+The load comes from the machine that serves, which a real one does not. So it has little weight (nice 10), its processor
+time is told apart from the server's and, within that, HTTP from computing; and tokens per second of the server's own
+processor time stand beside those per second of the clock.
 """
 
 import argparse
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -61,15 +63,22 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read().decode()
 
+    # Processor time of all threads, or of those with that name.
+    def seconds(self, name=None):
+        ticks = 0
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            comm, fields = (thread / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            ticks += sum(int(f) for f in fields.split()[11:13]) if name in (None, comm) else 0
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def sample(self):
         metrics = self.get("/metrics")
         codes = {code: float(n) for code, n in re.findall(r'http_responses_total{.*code="(\d+)"} (\S+)', metrics)}
         reasons = {r: float(n) for r, n in re.findall(r'request_success_total{.*finished_reason="(\w+)"} (\S+)', metrics)}
         one = lambda name: float(re.search(rf"^{name}{{.*}} (\S+)$", metrics, re.M).group(1))
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return {"time": time.monotonic(), "rss": int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024,
-                "cpu": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), "codes": codes, "reasons": reasons,
+                "cpu": self.seconds(), "http": self.seconds("http"), "codes": codes, "reasons": reasons,
                 "tokens": one("vllm:generation_tokens_total"), "waiting": one("vllm:num_requests_waiting"),
                 "running": one("vllm:num_requests_running")}
 
@@ -105,23 +114,33 @@ class Watch:
         return self
 
 
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # that have ended, so the server is not among them
+    return used.ru_utime + used.ru_stime
+
+
 def bench(arguments, server, *load):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [arguments.binary, "bench-serve", "--url", server.url, "--random-input", arguments.input,
+        command = ["nice", "-n", 10, arguments.binary, "bench-serve", "--url", server.url, "--random-input", arguments.input,
                    "--random-output", arguments.output, "--repeats", 1, "--max-error-rate", "1", "--json", file.name, *load]
+        before, began = children_seconds(), time.monotonic()
         run = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        cores = (children_seconds() - before) / (time.monotonic() - began)
         text = Path(file.name).read_text()
         if not text:
             sys.exit("bench-serve failed: " + run.stderr)
-        return json.loads(text)["levels"][0]
+        return {**json.loads(text)["levels"][0], "cores": cores}
 
 
-# Of the samples in which a load was at work: tokens per second of the clock, and of the server's processor time.
+# Of the samples in which a load was at work: tokens per second of the clock and of the server's processor time, and how
+# many cores the server kept busy, computing and with HTTP.
 def rates(samples):
     busy = [s for s in samples if s["running"] > 0]
     first, last = busy[len(busy) // 10], busy[-1]
     tokens = last["tokens"] - first["tokens"]
-    return tokens / (last["time"] - first["time"]), tokens / (last["cpu"] - first["cpu"])
+    seconds = last["time"] - first["time"]
+    spent, http = (last[key] - first[key] for key in ("cpu", "http"))
+    return {"rate": tokens / seconds, "per_cpu": tokens / spent, "computing": (spent - http) / seconds, "http": http / seconds}
 
 
 def difference(samples, group):
@@ -142,7 +161,7 @@ def main():
     requests = max(4 * seats, int(trial["requests_per_second"]["mean"] * arguments.best_seconds))
     watch = Watch(server)
     best = bench(arguments, server, "--concurrency", 2 * seats, "--requests", requests, "--warm-up", seats)
-    best_rate, best_per_cpu = rates(watch.end().samples)
+    at_best = rates(watch.end().samples)
     sustainable = best["requests_per_second"]["mean"]
     offered = arguments.times * sustainable
     watch = Watch(server)
@@ -152,7 +171,7 @@ def main():
     while server.sample()["running"] + server.sample()["waiting"] > 0 and time.monotonic() < deadline:
         time.sleep(0.5)
     samples = watch.end().samples
-    rate, per_cpu = rates(samples)
+    under_load = rates(samples)
     codes, reasons = difference(samples, "codes"), difference(samples, "reasons")
     answered = load["requests"] - load["failed"]
     growth = max(s["rss"] for s in samples) - samples[0]["rss"]
@@ -170,7 +189,7 @@ def main():
                                            and load["failed"] <= codes.get("429", 0),
         f"memory grew by less than {arguments.max_growth_mib:.0f} MiB": growth < arguments.max_growth_mib,
         f"throughput stays above {arguments.least_throughput:.0%} of the best, by processor time":
-            per_cpu >= arguments.least_throughput * best_per_cpu,
+            under_load["per_cpu"] >= arguments.least_throughput * at_best["per_cpu"],
     }
     row = lambda *cells: print("| " + " | ".join(str(c) for c in cells) + " |")
     print(f"Machine: {machine()}. Model: {Path(arguments.model).name}. Prompts of {arguments.input} tokens, answers of "
@@ -181,9 +200,11 @@ def main():
     row("requests offered", best["requests"], load["requests"])
     row("answered", best["requests"] - best["failed"], answered)
     row("refused with 429", 0, codes.get("429", 0))
-    row("output tokens per second", f"{best_rate:.1f}", f"{rate:.1f} ({rate / best_rate:.1%})")
-    row("output tokens per second of the server's processor time", f"{best_per_cpu:.1f}",
-        f"{per_cpu:.1f} ({per_cpu / best_per_cpu:.1%})")
+    for what, key in (("output tokens per second", "rate"),
+                      ("output tokens per second of the server's processor time", "per_cpu")):
+        row(what, f"{at_best[key]:.1f}", f"{under_load[key]:.1f} ({under_load[key] / at_best[key]:.1%})")
+    row("cores busy: computing / HTTP / load generator",
+        *(f"{r['computing']:.2f} / {r['http']:.2f} / {b['cores']:.2f}" for r, b in ((at_best, best), (under_load, load))))
     row("TTFT of the answered, p50 / p99, s", *(f"{b['ttft_seconds']['p50']:.2f} / {b['ttft_seconds']['p99']:.2f}"
                                                 for b in (best, load)))
     row("resident memory, begin / most / end, MiB", "",

@@ -1,7 +1,8 @@
 // Random mixed workloads over real forward passes: whatever else is in the engine, a request gets the tokens, the text
 // and, to the bit, the log-probabilities it gets alone. What must not matter is drawn at random: who is with it, when
-// it comes, who is cancelled, how prompts are cut, whether its KV was found, dropped or computed again, what is
-// guessed, the size of blocks, the number of threads. The family of the model and the type of the KV stay for a run.
+// it comes, who is cancelled, how prompts are cut, whether its KV was found, dropped, computed again or is that of
+// another answer to the same prompt, what is guessed, the size of blocks, the number of threads. The family of the
+// model and the type of the KV stay for a run.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -18,7 +19,10 @@ constexpr std::array kTypes = {DType::kF16, DType::kBF16, DType::kF32, DType::kI
 
 constexpr int kMostGenerated = 30, kLongest = 60 + kMostGenerated;  // tokens of a request; the prompts are Workload's
 
-// Requests to one model with one type of KV, and what each is told alone, without speculation and without a cache.
+constexpr int kMostChoices = 3;
+
+// Requests to one model with one type of KV, and what each choice of each is told alone, without speculation and
+// without a cache.
 class Bank {
  public:
   Bank(const char* model, DType dtype, uint64_t seed) : family(model), kv_dtype(dtype) {
@@ -30,9 +34,11 @@ class Bank {
       if (i % 3 == 0) r.sampling.temperature = 0;
       requests.push_back(r);
       r.speculation.reset();
-      Heard& heard = told.emplace_back();
-      EXPECT_TRUE(core->submit(r, [&](Event e) { heard(std::move(e)); }).is_ok());
-      while (*core->step()) {
+      for (Heard& heard : told.emplace_back()) {
+        EXPECT_TRUE(core->submit(r, [&](Event e) { heard(std::move(e)); }).is_ok());
+        while (*core->step()) {
+        }
+        ++*r.sampling.seed;
       }
     }
   }
@@ -40,7 +46,7 @@ class Bank {
   const char* const family;
   const DType kv_dtype;
   std::vector<Request> requests;
-  std::vector<Heard> told;
+  std::vector<std::array<Heard, kMostChoices>> told;
 };
 
 CoreOptions random_engine(Workload& w) {
@@ -61,26 +67,35 @@ EngineStats run_mixed(const Bank& bank, uint64_t seed) {
   const CoreOptions options = random_engine(w);
   const auto core = model_core(bank.family, device, options, bank.kv_dtype, w.pick(2) * (1 + w.pick(40)));
   const auto count = static_cast<size_t>(3 + w.pick(6));
-  std::vector<size_t> chosen;
-  std::vector<Heard> heard(count);
+  struct Asked {
+    size_t request = 0, choices = 0;
+    std::array<Heard, kMostChoices> heard;
+  };
+  std::vector<Asked> asked;
+  asked.reserve(count);
   std::vector<RequestId> ids;
   bool busy = true;
-  while (busy || ids.size() < count) {
-    while (ids.size() < count && w.pick(2) == 0) {
-      chosen.push_back(static_cast<size_t>(w.pick(static_cast<int>(bank.requests.size()))));
-      Heard& h = heard[ids.size()];
-      const auto id = core->submit(bank.requests[chosen.back()], [&h](Event e) { h(std::move(e)); });
-      EXPECT_TRUE(id.is_ok()) << id.status().message();
-      if (!id.is_ok()) return {};
-      ids.push_back(*id);
+  while (busy || asked.size() < count) {
+    while (asked.size() < count && w.pick(2) == 0) {
+      Asked& one = asked.emplace_back();
+      one.request = static_cast<size_t>(w.pick(static_cast<int>(bank.requests.size())));
+      one.choices = w.pick(3) == 0 ? static_cast<size_t>(1 + w.pick(kMostChoices)) : 1;
+      std::vector<EventSink> sinks;
+      for (size_t i = 0; i < one.choices; ++i) sinks.emplace_back([&one, i](Event e) { one.heard[i](std::move(e)); });
+      const auto more = core->submit(bank.requests[one.request], std::move(sinks));
+      EXPECT_TRUE(more.is_ok()) << more.status().message();
+      if (!more.is_ok()) return {};
+      ids.insert(ids.end(), more->begin(), more->end());
     }
     if (!ids.empty() && w.pick(80) == 0) core->cancel(ids[static_cast<size_t>(w.pick(static_cast<int>(ids.size())))]);
     busy = *core->step();
     EXPECT_EQ(core->violations(), std::vector<std::string>{});
   }
-  for (size_t i = 0; i < count; ++i) {
-    SCOPED_TRACE(::testing::Message() << "workload " << seed << " request " << i);
-    expect_same(heard[i], bank.told[chosen[i]]);
+  for (const Asked& one : asked) {
+    for (size_t i = 0; i < one.choices; ++i) {
+      SCOPED_TRACE(::testing::Message() << "workload " << seed << " request " << one.request << " choice " << i);
+      expect_same(one.heard[i], bank.told[one.request][i]);
+    }
   }
   EXPECT_EQ(core->stats().kv_blocks_used, 0);
   return core->stats();

@@ -82,8 +82,8 @@ Result<ConfiguredEngine> load_configured(const std::string& model_path, const Se
     FERRUM_RETURN_IF_ERROR(write_text(files.trace_file, files.trace_file == "-" ? "" : "{}\n"));
     options.record = kTraced;
   }
-  // The file is read once; the engine keeps it as long as it needs it.
-  FERRUM_ASSIGN_OR_RETURN(out.engine, Engine::load(std::move(out.configuration.file), options, progress));
+  // The files are read once; the engine keeps them as long as it needs them.
+  FERRUM_ASSIGN_OR_RETURN(out.engine, Engine::load(std::move(out.configuration.files), options, progress));
   record_kernels(out.engine->kernel_choices(), run);
   log_decisions(run);
   FERRUM_RETURN_IF_ERROR(write_record(files, out.configuration));

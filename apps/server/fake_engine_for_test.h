@@ -109,6 +109,7 @@ class FakeEngine : public Engine {
     const bool full = active_.size() >= static_cast<size_t>(behaviour_.max_requests);
     return full ? capacity_exceeded("the queue is full") : Status::ok();
   }
+  double retry_after_seconds() const override { return behaviour_.retry_after_seconds; }
   void cancel(RequestId id) override {
     const std::lock_guard lock(cancel_mutex_);
     cancelled_.push_back(id);
@@ -125,7 +126,6 @@ class FakeEngine : public Engine {
     const std::lock_guard lock(mutex_);
     EngineStats stats = stats_;
     stats.running = static_cast<int>(active_.size());
-    stats.retry_after_seconds = behaviour_.retry_after_seconds;
     return stats;
   }
 

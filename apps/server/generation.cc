@@ -59,7 +59,7 @@ class Sink {
 
 int retry_after(const Engine& engine) {
   constexpr double kLongest = 3600;
-  return static_cast<int>(std::ceil(std::clamp(engine.stats().retry_after_seconds, 1.0, kLongest)));
+  return static_cast<int>(std::ceil(std::clamp(engine.retry_after_seconds(), 1.0, kLongest)));
 }
 
 ApiError failure_of(const Event& event, const Engine& engine) {

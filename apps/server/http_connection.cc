@@ -20,8 +20,10 @@ namespace {
 constexpr size_t kReadBytes = 8 << 10;
 constexpr size_t kWriteBytes = 64 << 10;    // per write_timeout
 constexpr size_t kMaxPipelined = 64 << 10;  // read ahead while an answer is pending
+constexpr uint64_t kMaxSkipped = 64 << 10;  // a longer body of a refused request ends the connection
 constexpr size_t kMaxDiscarded = 1 << 20;   // of an unwanted body before the connection is cut
 constexpr auto kLinger = std::chrono::milliseconds(2000);
+constexpr auto kNoDeadline = std::chrono::steady_clock::time_point::max();
 
 std::string text_of(boost::beast::string_view view) { return {view.data(), view.size()}; }
 
@@ -94,7 +96,9 @@ HttpConnection::HttpConnection(Socket socket, ConnectionContext context)
     : socket_(std::move(socket)),
       deadline_(socket_.get_executor()),
       context_(context),
-      buffer_(context.options.max_header_bytes + kMaxPipelined + kReadBytes) {
+      buffer_(context.options.max_header_bytes + kMaxPipelined + kReadBytes),
+      deadline_at_(kNoDeadline),
+      rings_at_(kNoDeadline) {
   Error ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);  // tokens are small and must not wait for each other
 }
@@ -130,6 +134,9 @@ void HttpConnection::wait_for_request() {
   parser_.emplace();
   parser_->header_limit(context_.options.max_header_bytes);
   parser_->body_limit(context_.options.max_body_bytes);
+  const uint64_t skipped = std::min<uint64_t>(unwanted_, buffer_.size());
+  buffer_.consume(skipped);
+  unwanted_ -= skipped;
   if (buffer_.size() > 0) return read_head();  // a pipelined request is already here
   idle_ = true;
   set_deadline(context_.options.idle_timeout);
@@ -137,7 +144,7 @@ void HttpConnection::wait_for_request() {
     self->idle_ = false;
     if (error || self->closed_) return self->close();
     self->buffer_.commit(bytes);
-    self->read_head();
+    self->unwanted_ > 0 ? self->wait_for_request() : self->read_head();
   });
 }
 
@@ -172,14 +179,14 @@ void HttpConnection::on_head(Error error) {
   const auto& message = parser_->get();
   http_1_1_ = message.version() >= 11;
   keep_alive_ = message.keep_alive();
+  last_ = false;
   head_only_ = message.method() == http::verb::head;
   request_ = head_of(message);
   if (http_1_1_ && message.count(http::field::host) != 1) {
     return answer_and_close(failure(400, "the request needs exactly one Host header"));
   }
   if (auto refusal = context_.handler.refuse(request_)) {
-    // A body that will not be read would be taken for the next request.
-    if (!parser_->is_done() && (parser_->chunked() || parser_->content_length().value_or(0) > 0)) keep_alive_ = false;
+    if (!skip_body()) keep_alive_ = false;
     return answer(std::move(*refusal));
   }
   if (!reserve_body()) {
@@ -191,6 +198,18 @@ void HttpConnection::on_head(Error error) {
     return answer_and_close(failure(417, "the only expectation this server meets is 100-continue"));
   }
   answer_continue();
+}
+
+// A refused request's body must not be taken for the next request. What of it is here goes at once, what is on its way
+// while the answer is. A client that asked whether to send it may now keep it for itself.
+bool HttpConnection::skip_body() {
+  const uint64_t length = parser_->content_length().value_or(0);
+  const bool known = !parser_->chunked() && length <= kMaxSkipped;
+  const uint64_t here = std::min<uint64_t>(known ? length : 0, buffer_.size());
+  buffer_.consume(here);
+  unwanted_ = known ? length - here : 0;
+  last_ = known && unwanted_ == 0 && !keep_alive_;
+  return known && (unwanted_ == 0 || parser_->get().count(http::field::expect) == 0);
 }
 
 bool HttpConnection::reserve_body() {
@@ -218,9 +237,20 @@ void HttpConnection::read_body() {
 
 void HttpConnection::on_body(Error error) {
   if (error) return on_bad_request(error);
+  last_ = !keep_alive_;
   clear_deadline();
   request_.body = std::move(parser_->get().body());
-  Reply reply = context_.handler.handle(request_);
+  if (request_.body.size() <= context_.options.long_body_bytes) return on_reply(context_.handler.handle(request_));
+  // Nothing else looks at the request meanwhile. The guard keeps the io threads until the reply is theirs.
+  asio::post(context_.long_requests,
+             [self = shared_from_this(), guard = asio::make_work_guard(socket_.get_executor())] {
+               auto reply = std::make_shared<Reply>(self->context_.handler.handle(self->request_));
+               asio::post(guard.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
+             });
+}
+
+void HttpConnection::on_reply(Reply reply) {
+  if (closed_) return;
   std::string().swap(request_.body);  // not needed while the answer is made
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
   answer(std::move(reply));
@@ -344,8 +374,8 @@ void HttpConnection::finish_answer() {
   chunked_ = false;
   request_ = {};
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
-  if (!keep_alive_) return linger();
-  wait_for_request();
+  if (keep_alive_) return wait_for_request();
+  last_&& buffer_.size() == 0 ? close() : linger();
 }
 
 // --- noticing that the client has gone ---
@@ -379,21 +409,28 @@ void HttpConnection::stop_watching() {
 // --- time-outs and the end ---
 
 void HttpConnection::set_deadline(std::chrono::milliseconds time) {
-  const uint64_t id = ++deadline_id_;
   timed_out_ = false;
-  deadline_.expires_after(time);
-  deadline_.async_wait([weak = weak_from_this(), id](Error error) {
+  deadline_at_ = std::chrono::steady_clock::now() + time;
+  if (deadline_at_ < rings_at_) wait_for_deadline();
+}
+
+void HttpConnection::clear_deadline() { deadline_at_ = kNoDeadline; }
+
+void HttpConnection::wait_for_deadline() {
+  // No later than the next deadline may be: then that will not have to move the timer.
+  rings_at_ = std::min(deadline_at_, std::chrono::steady_clock::now() + context_.options.header_timeout);
+  deadline_.expires_at(rings_at_);
+  deadline_.async_wait([weak = weak_from_this()](Error error) {
     const auto self = weak.lock();
-    if (error || !self || self->closed_ || id != self->deadline_id_) return;
+    if (error || !self || self->closed_) return;
+    self->rings_at_ = kNoDeadline;
+    if (self->deadline_at_ == kNoDeadline) return;
+    if (std::chrono::steady_clock::now() < self->deadline_at_) return self->wait_for_deadline();
+    self->clear_deadline();
     self->timed_out_ = true;
     Error ignored;
     self->socket_.cancel(ignored);  // the operation in progress ends with operation_aborted
   });
-}
-
-void HttpConnection::clear_deadline() {
-  ++deadline_id_;
-  deadline_.cancel();
 }
 
 // Closing a socket with unread input resets the connection, and the client may lose the answer. So: say that nothing
@@ -421,7 +458,7 @@ void HttpConnection::close() {
   if (reply_ != nullptr)
     spdlog::info("{} {} abandoned: the client went away", request_.method, printable(request_.path));
   reply_.reset();  // cancels the work behind it
-  clear_deadline();
+  deadline_.cancel();
   Error ignored;
   socket_.close(ignored);
 }

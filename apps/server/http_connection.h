@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -34,6 +35,7 @@ struct ConnectionContext {
   HttpHandler& handler;
   ByteBudget& body_budget;
   const std::atomic<bool>& draining;
+  boost::asio::io_context::executor_type long_requests;  // takes apart what would hold up an io thread
 };
 
 // All members run on the socket's strand, except start, drain and abort, which post to it. Kept alive by its pending
@@ -59,9 +61,11 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_head(Error error);
   void on_bad_request(Error error);
   bool reserve_body();
+  bool skip_body();
   void answer_continue();
   void read_body();
   void on_body(Error error);
+  void on_reply(Reply reply);
 
   // Answering it.
   void answer(Reply reply);
@@ -81,6 +85,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // Time-outs and the end.
   void set_deadline(std::chrono::milliseconds time);
   void clear_deadline();
+  void wait_for_deadline();
   void linger();
   void read_and_discard();
   void close();
@@ -93,9 +98,11 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
 
   HttpRequest request_;
   bool keep_alive_ = false;  // of the request being answered
+  bool last_ = false;        // it is there to its end, and the client has said that nothing follows
   bool http_1_1_ = true;
   bool head_only_ = false;      // HEAD
   uint64_t reserved_body_ = 0;  // bytes taken from the budget
+  uint64_t unwanted_ = 0;       // bytes of a refused request's body that come before the next request
 
   std::unique_ptr<PendingReply> reply_;
   bool chunked_ = false;
@@ -107,7 +114,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   int status_ = 0;
   std::chrono::steady_clock::time_point began_;
 
-  uint64_t deadline_id_ = 0;  // distinguishes a fired timer from a newer deadline
+  // A deadline is moved many times for each time that it passes, so the timer is not moved with it: it rings when it
+  // was set to, and is set again if that was too early.
+  std::chrono::steady_clock::time_point deadline_at_, rings_at_;
   bool timed_out_ = false;
   uint64_t watch_id_ = 0;
   bool idle_ = false;  // between requests

@@ -1,7 +1,12 @@
 #include "apps/server/http_server.h"
 
+#include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
@@ -12,19 +17,38 @@
 
 #include "apps/server/access.h"
 #include "apps/server/http_connection.h"
+#include "base/cores.h"
 
 namespace ferrum {
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 using Error = boost::system::error_code;
 
+namespace {
+
+constexpr int kNice = 5;  // a third of the weight of a thread that computes
+
+// Neither can fail in a way that matters.
+void become_http_thread() {
+  pthread_setname_np(pthread_self(), "http");
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
+}
+
+HttpServerOptions resolved(HttpServerOptions options) {
+  if (options.io_threads == 0) options.io_threads = std::clamp(process_cores() / 4, 1, 4);
+  return options;
+}
+
+}  // namespace
+
 class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
  public:
   explicit Impl(HttpServerOptions options)
-      : options_(std::move(options)),
+      : options_(resolved(std::move(options))),
         body_budget_(options_.max_body_bytes_total),
         io_(options_.io_threads),
         work_(asio::make_work_guard(io_)),
+        long_work_(asio::make_work_guard(long_requests_)),
         acceptor_(asio::make_strand(io_)),
         retry_(acceptor_.get_executor()) {}
 
@@ -57,7 +81,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     }
     handler_ = &handler;
     asio::post(acceptor_.get_executor(), [self = shared_from_this()] { self->accept(); });
-    for (int i = 0; i < options_.io_threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < options_.io_threads; ++i) run_thread(io_);
+    run_thread(long_requests_);
     return Status::ok();
   }
 
@@ -76,6 +101,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     }
     // The threads leave when the last operation is done. Stopping them earlier would strand what they still hold.
     work_.reset();
+    long_work_.reset();
     for (std::thread& thread : threads_) thread.join();
     return drained;
   }
@@ -88,6 +114,13 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   }
 
  private:
+  void run_thread(asio::io_context& context) {
+    threads_.emplace_back([&context] {
+      become_http_thread();
+      context.run();
+    });
+  }
+
   void accept() {
     if (draining_) return;
     acceptor_.async_accept(asio::make_strand(io_), [self = shared_from_this()](Error error, tcp::socket socket) {
@@ -104,7 +137,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   }
 
   void add(tcp::socket socket) {
-    const ConnectionContext context{options_, *handler_, body_budget_, draining_};
+    const ConnectionContext context{options_, *handler_, body_budget_, draining_, long_requests_.get_executor()};
     auto* raw = new HttpConnection(std::move(socket), context);
     // The registry forgets a connection when its last operation has let go of it.
     std::weak_ptr<Impl> weak = weak_from_this();
@@ -151,7 +184,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   ByteBudget body_budget_;          // before io_: the last connections go when io_ does, and give back what they hold
   std::atomic<bool> draining_{false};
   asio::io_context io_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  asio::io_context long_requests_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_, long_work_;
   tcp::acceptor acceptor_;    // used on its strand once serve() was called
   asio::steady_timer retry_;  // likewise
   tcp::endpoint bound_;       // constant after listen()

@@ -1,8 +1,10 @@
 // An asynchronous HTTP/1.1 server on Boost.Asio and Beast: connections, limits and time-outs. What the answers are is
 // the handler's business.
 //
-// Threads: a few io threads run everything; each connection's callbacks run one at a time (a strand). The engine's
-// thread only ever posts to them.
+// Threads: a few io threads run everything but long requests, which one of their own takes apart, so that no stream
+// waits for them. Each connection's callbacks run one at a time (a strand). The engine's thread only ever posts to
+// them. Where cores are short, threads that compute go before these: answering, and above all refusing, must not stop
+// the engine.
 #pragma once
 
 #include <chrono>
@@ -17,11 +19,12 @@ namespace ferrum {
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 8080;  // 0 = any free one
-  int io_threads = 2;
+  uint16_t port = 8080;                       // 0 = any free one
+  int io_threads = 0;                         // 0 = one for every four cores, at most four
   int max_connections = 1024;                 // further ones are answered 503 and closed
   uint32_t max_header_bytes = 16 << 10;       // request line and headers; 431 beyond
   uint64_t max_body_bytes = 8 << 20;          // 413 beyond
+  uint64_t long_body_bytes = 64 << 10;        // beyond, a request does not occupy an io thread
   uint64_t max_body_bytes_total = 256 << 20;  // bodies being received at once, all connections together; 503 beyond
   std::chrono::milliseconds idle_timeout{75'000};    // between requests of a connection
   std::chrono::milliseconds header_timeout{15'000};  // from a request's first byte to the end of its headers

@@ -462,6 +462,98 @@ TEST(HttpServer, AFullQueueRefusesBeforeThePromptIsRendered) {
   EXPECT_EQ(client.response()->status, 429);
 }
 
+std::string post_head(size_t length, const std::string& more_headers = "") {
+  return "POST " + std::string(kChatPath) + " HTTP/1.1\r\nHost: localhost\r\n" + more_headers +
+         "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+}
+
+// The body need not have come, and the connection is good for more whether it has or not; a body that looks like a
+// request is not taken for one.
+TEST(HttpServer, AFullQueueRefusesBeforeTheBodyIsReadAndKeepsTheConnection) {
+  FakeEngine::Behaviour behaviour;
+  behaviour.max_requests = 0;
+  Fixture fixture(behaviour);
+  RawClient client(fixture.port());
+  const std::string body = get_text("/nowhere");
+  for (size_t sent_at_once : {size_t{0}, size_t{7}, body.size()}) {
+    ASSERT_TRUE(client.send(post_head(body.size()) + body.substr(0, sent_at_once)));
+    const auto refusal = client.response();
+    ASSERT_TRUE(refusal.has_value());
+    EXPECT_EQ(refusal->status, 429);
+    EXPECT_EQ(refusal->headers.at("connection"), "keep-alive");
+    ASSERT_TRUE(client.send(body.substr(sent_at_once) + get_text("/version")));
+    const auto next = client.response();
+    ASSERT_TRUE(next.has_value());
+    EXPECT_EQ(next->status, 200) << "after a body of which " << sent_at_once << " bytes came at once";
+  }
+}
+
+// What is too long to be skipped, of unknown length, or perhaps not sent at all ends the connection, and the answer is
+// read in spite of it.
+TEST(HttpServer, ARefusalThatCannotKeepTheConnectionSaysSo) {
+  FakeEngine::Behaviour behaviour;
+  behaviour.max_requests = 0;
+  Fixture fixture(behaviour);
+  const std::string chunked = "POST " + std::string(kChatPath) +
+                              " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+  const std::string requests[] = {post_head(100'000) + std::string(100'000, 'x'), chunked,
+                                  post_head(5, "Expect: 100-continue\r\n"), post_head(5, "Connection: close\r\n"),
+                                  post_head(5, "Connection: close\r\n") + "hello"};
+  for (const std::string& request : requests) {
+    SCOPED_TRACE(request.substr(0, 150));
+    RawClient client(fixture.port());
+    ASSERT_TRUE(client.send(request));
+    const auto refusal = client.response();
+    ASSERT_TRUE(refusal.has_value());
+    EXPECT_EQ(refusal->status, 429);
+    EXPECT_EQ(refusal->headers.at("connection"), "close");
+    EXPECT_TRUE(client.wait_for_end());
+  }
+  EXPECT_TRUE(eventually([&] { return fixture.server->open_connections() == 0; }));
+}
+
+// A request that takes long to take apart, on a server with one io thread: others are answered meanwhile.
+TEST(HttpServer, ALongRequestHoldsUpNobody) {
+  class Slow : public HttpHandler {
+   public:
+    std::optional<HttpResponse> refuse(const HttpRequest&) override { return std::nullopt; }
+    Reply handle(const HttpRequest& request) override {
+      if (request.body.size() > 1000) {
+        ++waiting;
+        std::unique_lock lock(mutex);
+        wake.wait_for(lock, std::chrono::seconds(10), [this] { return released; });
+      }
+      return json_response(200, {{"bytes", request.body.size()}});
+    }
+    void decorate(const HttpRequest&, HttpResponse&) override {}
+    std::atomic<int> waiting{0};
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool released = false;
+  };
+  Slow slow;
+  HttpServerOptions options;
+  options.port = 0;
+  options.io_threads = 1;
+  options.long_body_bytes = 1000;
+  const auto server = HttpServer::bind(options).value();
+  ASSERT_TRUE(server->serve(slow).is_ok());
+  RawClient large(server->port()), small(server->port());
+  large.send(post_text("/", std::string(1001, 'x')));
+  ASSERT_TRUE(eventually([&] { return slow.waiting == 1; }));
+  small.send(post_text("/", std::string(1000, 'x')));
+  const auto first = small.response();
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->body, R"({"bytes":1000})");
+  {
+    const std::lock_guard lock(slow.mutex);
+    slow.released = true;
+  }
+  slow.wake.notify_all();
+  EXPECT_EQ(large.response()->body, R"({"bytes":1001})");
+  EXPECT_TRUE(server->stop(milliseconds(1000)));
+}
+
 TEST(HttpServer, TimeThatIsUpIsAnErrorBeforeTheFirstTokenAndAFinishReasonAfterIt) {
   const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":)";
   for (const bool streams : {false, true}) {

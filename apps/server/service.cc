@@ -115,15 +115,15 @@ Service::Service(Engine& engine, ServiceOptions options)
 
 const Service::Route* Service::find_route(const HttpRequest& request, bool& path_known) {
   static constexpr Route kRoutes[] = {
-      {"GET", "/", false, &Service::page},
-      {"GET", "/health", false, &Service::health},
-      {"GET", "/version", true, &Service::version},
-      {"GET", "/metrics", true, &Service::prometheus},
-      {"GET", "/stats", true, &Service::stats},
-      {"GET", "/v1/models", true, &Service::models},
-      {"GET", "/v1/models/", true, &Service::model},
-      {"POST", "/v1/chat/completions", true, &Service::chat_completions},
-      {"POST", "/v1/completions", true, &Service::completions},
+      {"GET", "/", false, false, &Service::page},
+      {"GET", "/health", false, false, &Service::health},
+      {"GET", "/version", true, false, &Service::version},
+      {"GET", "/metrics", true, false, &Service::prometheus},
+      {"GET", "/stats", true, false, &Service::stats},
+      {"GET", "/v1/models", true, false, &Service::models},
+      {"GET", "/v1/models/", true, false, &Service::model},
+      {"POST", "/v1/chat/completions", true, true, &Service::chat_completions},
+      {"POST", "/v1/completions", true, true, &Service::completions},
   };
   const std::string verb = request.method == "HEAD" ? "GET" : request.method;
   path_known = false;
@@ -179,6 +179,9 @@ std::optional<HttpResponse> Service::refuse(const HttpRequest& head) {
                                   "invalid_api_key", "authentication_error"));
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;
+  }
+  if (route->generates) {
+    if (const auto error = check_room()) return error_response(*error);
   }
   return std::nullopt;
 }
@@ -279,7 +282,15 @@ ResponseMeta Service::make_meta(const char* prefix, const GenerationParams& para
           .usage_in_chunks = params.include_usage};
 }
 
-// Before work is put into a request: an overloaded server has no time to tokenize what it will refuse.
+// An overloaded server has no time to read what it will refuse.
+std::optional<ApiError> Service::check_room() const {
+  if (draining_) return api_error_from(cancelled("the server is shutting down"));
+  const Status room = engine_.check_room();
+  if (room.is_ok()) return std::nullopt;
+  return error_of(room, engine_);
+}
+
+// Before work is put into a request.
 std::optional<ApiError> Service::check_admission(const GenerationParams& params) const {
   if (auto error = check_model(params.model)) return error;
   if (const Status status = check_priority(params.priority, engine_.options().queue_policy); !status.is_ok()) {
@@ -287,9 +298,7 @@ std::optional<ApiError> Service::check_admission(const GenerationParams& params)
     error.param = "priority";
     return error;
   }
-  const Status room = engine_.check_room();
-  if (room.is_ok()) return std::nullopt;
-  return error_of(room, engine_);
+  return check_room();  // the queue may have filled while the body came
 }
 
 Reply Service::generate(std::vector<Request> prompts, const HttpRequest& http, const GenerationParams& params,
@@ -322,7 +331,6 @@ Reply Service::generate(std::vector<Request> prompts, const HttpRequest& http, c
 }
 
 Reply Service::chat_completions(const HttpRequest& http) {
-  if (draining_) return error_response(api_error_from(cancelled("the server is shutting down")));
   const Result<Json> body = parse_json(http.body, options_.limits.json);
   if (!body.is_ok()) return error_response(api_error_from(body.status()));
   auto parsed = parse_chat_request(*body, options_.limits);
@@ -346,7 +354,6 @@ Reply Service::chat_completions(const HttpRequest& http) {
 }
 
 Reply Service::completions(const HttpRequest& http) {
-  if (draining_) return error_response(api_error_from(cancelled("the server is shutting down")));
   const Result<Json> body = parse_json(http.body, options_.limits.json);
   if (!body.is_ok()) return error_response(api_error_from(body.status()));
   auto parsed = parse_completion_request(*body, options_.limits);

@@ -42,6 +42,7 @@ class Service : public HttpHandler {
     const char* verb;
     const char* path;  // ending in '/': also everything below it
     bool needs_key;
+    bool generates;  // needs a place in the engine's queue
     Method method;
   };
   static const Route* find_route(const HttpRequest& request, bool& path_known);
@@ -58,6 +59,7 @@ class Service : public HttpHandler {
 
   std::optional<ApiError> check_model(const std::string& name) const;
   Json model_entry(const std::string& name) const;
+  std::optional<ApiError> check_room() const;
   std::optional<ApiError> check_admission(const GenerationParams& params) const;
   Reply generate(std::vector<Request> prompts, const HttpRequest& http, const GenerationParams& params,
                  std::unique_ptr<ResponseFormat> format);

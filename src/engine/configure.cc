@@ -59,13 +59,22 @@ EngineOptions engine_options(const RunConfig& c) {
 
 namespace {
 
-// Of the target's file and of the draft model's, if settings name one.
-Result<ConfiguredModels> look_at_models(const std::shared_ptr<const Gguf>& file, const Settings& settings) {
-  ConfiguredModels models{model_capabilities(file)};
-  FERRUM_ASSIGN_OR_RETURN(const auto draft, open_draft_model(settings.get_text("FERRUM_DRAFT_MODEL").value_or("")));
-  if (draft == nullptr) return models;
-  models.draft = DraftCapabilities{model_capabilities(draft), check_draft_model(*file, *draft).message()};
-  return models;
+// The target, and the draft model, if settings name one.
+struct OpenModels {
+  ModelFiles files;
+  ConfiguredModels capabilities;
+};
+
+Result<OpenModels> open_models(const std::string& model_path, const Settings& settings) {
+  OpenModels open;
+  FERRUM_ASSIGN_OR_RETURN(open.files.target, Gguf::open(model_path));
+  FERRUM_ASSIGN_OR_RETURN(open.files.draft, open_draft_model(settings.get_text("FERRUM_DRAFT_MODEL").value_or("")));
+  open.capabilities.target = model_capabilities(open.files.target);
+  if (open.files.draft == nullptr) return open;
+  // One that does not fit, the resolver refuses.
+  open.capabilities.draft = DraftCapabilities{model_capabilities(open.files.draft),
+                                              check_draft_model(*open.files.target, *open.files.draft).message()};
+  return open;
 }
 
 }  // namespace
@@ -89,8 +98,8 @@ Result<Configuration> configure(const ConfiguredModels& models, const CpuHost& h
 
 Result<EngineOptions> plan_options(const std::string& model_path, const Settings& settings, RunKind kind,
                                    std::optional<int64_t> vram_bytes) {
-  FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  FERRUM_ASSIGN_OR_RETURN(const ConfiguredModels models, look_at_models(file, settings));
+  FERRUM_ASSIGN_OR_RETURN(const OpenModels open, open_models(model_path, settings));
+  const ConfiguredModels& models = open.capabilities;
   // Memory as large as need be: whether it suffices is what the plan will say. With an accelerator, its rules choose.
   CpuHost host = cpu_host();
   const int64_t free_memory = host.free_memory;
@@ -115,10 +124,9 @@ Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, c
 }
 
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
-  FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  FERRUM_ASSIGN_OR_RETURN(const ConfiguredModels models, look_at_models(file, settings));
-  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(models, cpu_host(), settings, kind));
-  c.file = std::move(file);
+  FERRUM_ASSIGN_OR_RETURN(OpenModels open, open_models(model_path, settings));
+  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(open.capabilities, cpu_host(), settings, kind));
+  c.files = std::move(open.files);
   return c;
 }
 

@@ -15,7 +15,7 @@ enum class RunKind {
 };
 
 struct Configuration {
-  std::shared_ptr<const Gguf> file;  // that it was resolved for; nullptr where the model is supposed
+  ModelFiles files;  // that it was resolved for; empty where the models are supposed
   ResolverInput input;
   RunConfig run;
 };

@@ -84,6 +84,7 @@ class EngineImpl final : public Engine {
     return core_.submit(std::move(request), std::move(choices));
   }
   Status check_room() const override { return core_.check_room(); }
+  double retry_after_seconds() const override { return core_.retry_after_seconds(); }
   void cancel(RequestId request) override { core_.cancel(request); }
   Status warm_up() { return core_.warm_up(); }
   void start() override { core_.start(); }
@@ -141,10 +142,13 @@ Result<Text> load_text(const Gguf& file) {
 }
 
 // But for the fingerprint of the model.
-KvIdentity kv_identity(const ModelSpec& spec, const Backend& backend, const EngineOptions& o) {
+KvIdentity kv_identity(const Gguf& file, const ModelSpec& spec, const Backend& backend, const EngineOptions& o) {
   KvIdentity id;
-  // Weights as the file has them are multiplied in another order.
-  id.arithmetic = std::string(backend.name()) + (o.mmap_only ? "-mmap/" : "/") + std::to_string(kKvArithmetic);
+  std::vector<DType> weights;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (tensor.view.rank >= 2) weights.push_back(tensor.view.dtype);
+  }
+  id.arithmetic = backend.arithmetic(weights) + "/" + std::to_string(kKvArithmetic);
   id.dtype = o.kv_dtype;
   id.block_size = o.block_size;
   id.layers = spec.num_layers;
@@ -176,6 +180,28 @@ SchedulerLimits scheduler_limits(const EngineOptions& o) {
   limits.policy = o.queue_policy;
   limits.ageing_ns = int64_t{o.ageing_seconds} * 1'000'000'000;
   return limits;
+}
+
+// Opens the draft model if that has not been done. Before the weights are read: afterwards the system counts them as
+// page cache, which looks free. What the open files hold is part of the plan, not of what was there before.
+Result<MemoryDemand> demand_of(const ModelFiles& files, const EngineOptions& options) {
+  MemoryDemand demand;
+  demand.options = options;
+  if (options.threads == 0) demand.options.threads = process_cores();
+  int64_t metadata = metadata_bytes(*files.target);
+  if (!options.draft_model.empty()) {
+    demand.draft = files.draft;
+    if (demand.draft == nullptr) {
+      FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));
+      FERRUM_RETURN_IF_ERROR(check_draft_model(*files.target, *demand.draft));
+    }
+    metadata += metadata_bytes(*demand.draft);
+  }
+  demand.available = available_memory();
+  if (demand.available) *demand.available += metadata;
+  demand.process = process_memory();
+  demand.process.anonymous = std::max<int64_t>(0, demand.process.anonymous - metadata);
+  return demand;
 }
 
 // Makes the runner as planned. Fills core, runner and description.
@@ -212,29 +238,19 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::string& model_path, cons
                                              const LoadProgress& progress) {
   FERRUM_RETURN_IF_ERROR(check_options(options));
   if (progress) progress(0.0, "opening " + model_path);
-  FERRUM_ASSIGN_OR_RETURN(std::shared_ptr<const Gguf> file, Gguf::open(model_path));
-  return load(std::move(file), options, progress);
+  ModelFiles files;
+  FERRUM_ASSIGN_OR_RETURN(files.target, Gguf::open(model_path));
+  return load(std::move(files), options, progress);
 }
 
-Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, const EngineOptions& options,
+Result<std::unique_ptr<Engine>> Engine::load(ModelFiles files, const EngineOptions& options,
                                              const LoadProgress& progress) {
+  const std::shared_ptr<const Gguf>& file = files.target;
   const auto report = [&](double fraction, const std::string& what) {
     if (progress) progress(fraction, what);
   };
   FERRUM_RETURN_IF_ERROR(check_options(options));
-  MemoryDemand demand;
-  demand.options = options;
-  if (options.threads == 0) demand.options.threads = process_cores();
-  // Before the weights are read: afterwards the system counts them as page cache, which looks free. What the open file
-  // holds is part of the plan, not of what was there before.
-  const int64_t metadata = metadata_bytes(*file);
-  demand.available = available_memory();
-  if (demand.available) *demand.available += metadata;
-  demand.process = process_memory();
-  demand.process.anonymous = std::max<int64_t>(0, demand.process.anonymous - metadata);
-
-  FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));
-  if (demand.draft) FERRUM_RETURN_IF_ERROR(check_draft_model(*file, *demand.draft));
+  FERRUM_ASSIGN_OR_RETURN(const MemoryDemand demand, demand_of(files, options));
   FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
   FERRUM_RETURN_IF_ERROR(plan.verdict);
   if (!plan.note.empty()) spdlog::warn("{}", plan.note);
@@ -267,10 +283,10 @@ Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const Gguf> file, c
     for (const std::string& line : describe_experts(*file)) spdlog::info("{}", line);
   }
   report(0.9, "allocating the KV cache");
-  const KvIdentity kv = kv_identity(parts.spec, *backend, plan.options);
+  const KvIdentity kv = kv_identity(*file, parts.spec, *backend, plan.options);
   FERRUM_RETURN_IF_ERROR(build_runner(parts, std::move(backend), std::move(model), plan));
   parts.core.kv = kv;
-  parts.file = std::move(file);
+  parts.file = file;
   parts.plan = plan;
   auto engine = std::make_unique<EngineImpl>(std::move(parts));
   if (options.warm_up) {

@@ -125,8 +125,6 @@ struct EngineStats {
   std::array<GuessCounts, kGuessSources> guesses;    // the same by source, in the order of GuessSource
   DraftWork draft_model;                             // zeros without one
   uint64_t requests_timed_out = 0;                   // of those that finished
-  // In how many seconds the queue, if it is full now, will be half empty, by what the engine does lately; 0 = unknown.
-  double retry_after_seconds = 0;
   // Prefix cache. A hit is an admission, after a preemption too, that found a part of its text.
   uint64_t prefix_hits = 0, prefix_misses = 0, prefix_evictions = 0;
   uint64_t prefix_queried_tokens = 0;  // that were looked for, in full blocks
@@ -141,12 +139,18 @@ struct EngineStats {
 struct MemoryPlan;  // engine/memory_plan.h
 class Gguf;         // io/gguf.h
 
+// Files of an engine's models, open already.
+struct ModelFiles {
+  std::shared_ptr<const Gguf> target;
+  // Of EngineOptions::draft_model, and known to fit (check_draft_model); nullptr = load() opens and checks it.
+  std::shared_ptr<const Gguf> draft = nullptr;
+};
+
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> load(const std::string& model_path, const EngineOptions& options,
                                               const LoadProgress& progress = {});
-  // Of a file that is open already.
-  static Result<std::unique_ptr<Engine>> load(std::shared_ptr<const Gguf> file, const EngineOptions& options,
+  static Result<std::unique_ptr<Engine>> load(ModelFiles files, const EngineOptions& options,
                                               const LoadProgress& progress = {});
   virtual ~Engine() = default;  // stops the thread; unfinished requests end with kCancelled
 
@@ -159,8 +163,12 @@ class Engine {
     FERRUM_ASSIGN_OR_RETURN(const std::vector<RequestId> ids, submit(std::move(request), std::vector{std::move(sink)}));
     return ids.front();
   }
-  // kCapacity if submit() would refuse any request now: known before work is put into one.
+  // kCapacity if submit() would refuse any request now: known before work is put into one, and without waiting for what
+  // the engine does, so that those whom an overloaded engine refuses cost it next to nothing.
   virtual Status check_room() const { return Status::ok(); }
+  // In how many seconds the queue, if it is full now, will be half empty, by what the engine did lately; 0 = unknown.
+  // As cheap.
+  virtual double retry_after_seconds() const { return 0; }
   virtual void cancel(RequestId request) = 0;  // its last event has reason kCancelled; unknown ids are ignored
 
   virtual void start() = 0;         // runs steps on a thread of its own until the engine is destroyed

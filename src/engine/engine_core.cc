@@ -16,6 +16,8 @@ PrefixHash random_key() {
   return {word(), word()};
 }
 
+Status shutting_down() { return capacity_exceeded("the engine is shutting down and takes no new requests"); }
+
 int64_t deadline(int64_t now, double seconds) {
   return seconds == 0 ? kNever : now + static_cast<int64_t>(seconds * 1e9);
 }
@@ -87,7 +89,7 @@ Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<E
   std::vector<RequestId> ids;
   {
     std::lock_guard lock(mutex_);
-    if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
+    if (draining_ || stopping_) return shutting_down();
     FERRUM_RETURN_IF_ERROR(scheduler_.check_room(n));
     for (auto& sequence : sequences) {
       entry.id = sequence->id();
@@ -97,6 +99,7 @@ Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<E
       recorder_.queued(entry.id, entry.prompt_tokens);
       sequences_.emplace(entry.id, std::move(sequence));
     }
+    publish_room();
   }
   work_.notify_one();
   return ids;
@@ -110,9 +113,20 @@ Result<RequestId> EngineCore::submit(Request request, EventSink sink) {
 }
 
 Status EngineCore::check_room() const {
-  std::lock_guard lock(mutex_);
-  if (draining_ || stopping_) return capacity_exceeded("the engine is shutting down and takes no new requests");
-  return scheduler_.check_room(1);
+  switch (room_.load()) {
+    case Room::kFree: return Status::ok();
+    case Room::kClosed: return shutting_down();
+    case Room::kFull: break;
+  }
+  return capacity_exceeded("the queue is full: " + std::to_string(options_.scheduler.max_waiting) +
+                           " requests wait; try again later");
+}
+
+// With the lock, after everything that changes the queue.
+void EngineCore::publish_room() {
+  const bool full = !scheduler_.check_room(1).is_ok();
+  room_ = draining_ || stopping_ ? Room::kClosed : full ? Room::kFull : Room::kFree;
+  retry_after_ = rate_.seconds_for(1 + scheduler_.waiting() / 2);
 }
 
 void EngineCore::cancel(RequestId request) {
@@ -160,6 +174,7 @@ void EngineCore::thread_main() {
 void EngineCore::drain() {
   std::unique_lock lock(mutex_);
   draining_ = true;
+  publish_room();
   if (thread_.joinable()) {
     idle_.wait(lock, [&] { return sequences_.empty(); });
     return;
@@ -201,6 +216,7 @@ EngineCore::Step EngineCore::begin_step() {
   apply_deadlines(step);
   if (options_.swap) kv_.set_swapping(options_.swap->pays());
   step.plan = scheduler_.plan();
+  publish_room();
   if (!step.plan) return step;
   for (const PlannedRow& row : step.plan->rows) {
     Sequence* sequence = sequences_.at(row.seq).get();
@@ -314,6 +330,7 @@ void EngineCore::run(Step& step) {
     const int wanted = sequence->wanted_guesses();
     if (!sequence->finished() && wanted > 0) scheduler_.offer_drafts(sequence->id(), wanted);
   }
+  publish_room();
   recorder_.end_phase(StepPhase::kSample);
 }
 
@@ -348,6 +365,7 @@ void EngineCore::fail(Step& step, const Status& why) {
     scheduler_.remove(sequence->id());
     sequence->finish(FinishReason::kError, why.with_context("the forward pass failed"));
   }
+  publish_room();
 }
 
 // Without the lock: a sink may cancel.
@@ -384,6 +402,7 @@ void EngineCore::shut_down() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    publish_room();
   }
   work_.notify_all();
   if (thread_.joinable()) thread_.join();
@@ -401,7 +420,6 @@ EngineStats EngineCore::stats() const {
   stats.waiting = scheduler_.waiting();
   stats.kv_blocks_total = kv_.num_blocks();
   stats.kv_blocks_used = kv_.used_blocks();
-  stats.retry_after_seconds = rate_.seconds_for(1 + stats.waiting / 2);
   const PrefixStats prefix = kv_.prefix_stats();
   stats.prefix_hits = prefix.hits;
   stats.prefix_misses = prefix.misses;

@@ -55,6 +55,7 @@ class EngineCore {
   Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices);
   Result<RequestId> submit(Request request, EventSink sink);
   Status check_room() const;
+  double retry_after_seconds() const { return retry_after_; }
   void cancel(RequestId request);
   // A step of a prompt that nobody asked for and that is in no figure but the load of experts: pages of weights, caches
   // and threads are there afterwards. Before the first submit().
@@ -105,6 +106,7 @@ class EngineCore {
   void shut_down();
   Status between_steps(const std::function<void()>& call);
   void make_visits();
+  void publish_room();
   PrefixChain text_chain(const std::string& tenant, const std::string& cache_salt) const;
   std::vector<PrefixHash> chain_of(std::span<const TokenId> text, const std::string& salt) const;
 
@@ -117,6 +119,10 @@ class EngineCore {
   SamplerScratch scratch_;       // step thread
   FlightRecorder recorder_;
   std::atomic<RequestId> last_id_{0};
+  // What was so when mutex_ was last let go of, for those who must not wait for it.
+  enum class Room { kFree, kFull, kClosed };
+  std::atomic<Room> room_{Room::kFree};
+  std::atomic<double> retry_after_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;  // something to do, or stop

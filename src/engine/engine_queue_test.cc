@@ -253,6 +253,28 @@ TEST(EngineWarmUp, IsOneStepThatNoFigureAndNoAnswerTellsOf) {
   EXPECT_FALSE(broken.core.warm_up().is_ok());
 }
 
+// Everything that makes the queue longer or shorter shows at once.
+TEST(EngineOverload, ARefusalIsKnownBeforeARequestIsMade) {
+  CoreOptions o = roomy();
+  o.scheduler.max_seqs = 1;
+  o.scheduler.max_waiting = 1;
+  Harness h(o);
+  Heard first, second, third;
+  h.submit(endless({5, 6}, 3), first);
+  const RequestId waits = h.submit(endless({5, 6}, 3), second);
+  EXPECT_EQ(h.core.check_room().code(), StatusCode::kCapacity);
+  EXPECT_EQ(h.core.submit(endless({5, 6}, 3), std::ref(third)).status().code(), StatusCode::kCapacity);
+  h.core.cancel(waits);
+  ASSERT_TRUE(*h.core.step());
+  EXPECT_TRUE(h.core.check_room().is_ok());
+  h.submit(endless({5, 6}, 3), third);
+  EXPECT_FALSE(h.core.check_room().is_ok());
+  h.run();
+  EXPECT_TRUE(h.core.check_room().is_ok());
+  h.core.drain();
+  EXPECT_FALSE(h.core.check_room().is_ok());
+}
+
 TEST(EngineOverload, SaysWhenAFullQueueWillBeHalfEmpty) {
   CoreOptions o = roomy();
   o.scheduler.max_seqs = 1;
@@ -260,12 +282,12 @@ TEST(EngineOverload, SaysWhenAFullQueueWillBeHalfEmpty) {
   o.clock = [&now] { return now += 100'000'000; };  // so a step takes 0.1 s
   Harness h(o);
   EXPECT_TRUE(h.core.check_room().is_ok());
-  EXPECT_EQ(h.core.stats().retry_after_seconds, 0);
+  EXPECT_EQ(h.core.retry_after_seconds(), 0);
   Heard heard[12];
   for (Heard& one : heard) h.submit(endless({5, 6}, 4), one);
   for (int i = 0; i < 8; ++i) ASSERT_TRUE(*h.core.step());  // four for each request
   EXPECT_EQ(h.core.stats().waiting, 10);
-  EXPECT_NEAR(h.core.stats().retry_after_seconds, 6 * 0.4, 0.05);
+  EXPECT_NEAR(h.core.retry_after_seconds(), 6 * 0.4, 0.05);
 }
 
 }  // namespace

@@ -3,69 +3,40 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
 
-#include "engine/engine_core.h"
-#include "engine/fakes_for_test.h"
+#include "engine/engine_harness_for_test.h"
 
 namespace ferrum {
 namespace {
 
 SpeculationParams ngrams(int max_draft) { return {SpeculationMode::kNgram, max_draft, 1, 4}; }
 
-CoreOptions roomy() {
-  CoreOptions o;
-  o.scheduler = {8, 128, 80, 5000};
-  o.requests = {kFakeVocab, 400};
-  o.num_blocks = 400;
-  o.block_size = 4;
-  return o;
-}
-
-struct Harness {
-  explicit Harness(const CoreOptions& options = roomy())
-      : runner(new FakeRunner(options.num_blocks, options.block_size)),
-        core(options, std::unique_ptr<StepRunner>(runner), std::make_shared<FakeTokenizer>()) {
-    runner->habit = 7;
-  }
-  Heard hear(const Request& request) {
-    Heard heard;
-    EXPECT_TRUE(core.submit(request, [&heard](Event e) { heard(std::move(e)); }).is_ok());
-    while (*core.step()) EXPECT_EQ(core.violations(), std::vector<std::string>{});
-    EXPECT_EQ(core.stats().kv_blocks_used, 0);
-    return heard;
-  }
-  FakeRunner* runner;  // owned by core
-  EngineCore core;
+// Over a model that repeats itself.
+struct Habitual : Harness {
+  explicit Habitual(const CoreOptions& options = roomy_for_guesses()) : Harness(options) { runner->habit = 7; }
 };
 
 Request request(int max_tokens, float temperature = 0) {
-  Request r;
-  r.prompt = {5, 6, 7, 8};
-  r.stop.max_tokens = max_tokens;
+  Request r = ferrum::request({5, 6, 7, 8}, max_tokens, temperature);
   r.stop.ignore_eos = true;
-  r.sampling.temperature = temperature;
-  r.sampling.seed = 11;
   return r;
 }
 
 Heard without(Request r) {
   r.speculation.reset();
-  return Harness().hear(r);
+  return Habitual().alone(r);
 }
 Heard with(Request r, int max_draft = 8) {
   r.speculation = ngrams(max_draft);
-  return Harness().hear(r);
+  return Habitual().alone(r);
 }
 
 TEST(EngineSpeculation, RepetitiveGreedyTextTakesLessThanHalfAStepPerToken) {
   Request r = request(200);
   const std::vector<TokenId> expected = without(r).tokens;
   r.speculation = ngrams(8);
-  Harness harness;
-  EXPECT_EQ(harness.hear(r).tokens, expected);
+  Habitual harness;
+  EXPECT_EQ(harness.alone(r).tokens, expected);
   EXPECT_LT(harness.runner->steps(), 100);
 }
 
@@ -117,12 +88,12 @@ TEST(EngineSpeculation, ARowThatTurnsNaNAmongGuessesKeepsWhatWasGoodBeforeIt) {
 }
 
 TEST(EngineSpeculation, TheNumbersAddUp) {
-  Harness harness;
+  Habitual harness;
   uint64_t tokens = 0, drafted = 0, accepted = 0;
   for (const float temperature : {0.0f, 0.5f, 1.0f}) {
     Request r = request(100, temperature);
     r.speculation = ngrams(6);
-    const Usage usage = harness.hear(r).last.usage;
+    const Usage usage = harness.alone(r).last.usage;
     EXPECT_LE(usage.accepted_tokens, usage.drafted_tokens);
     tokens += static_cast<uint64_t>(usage.completion_tokens);
     drafted += static_cast<uint64_t>(usage.drafted_tokens);
@@ -141,17 +112,17 @@ TEST(EngineSpeculation, TheNumbersAddUp) {
 
 TEST(EngineSpeculation, IsOffWhereNobodyAskedForItAndTheEnginesDefaultIsHeard) {
   EXPECT_EQ(without(request(100)).last.usage.drafted_tokens, 0);
-  CoreOptions on = roomy();
+  CoreOptions on = roomy_for_guesses();
   on.speculation = ngrams(4);
-  Harness harness(on);
-  EXPECT_GT(harness.hear(request(100)).last.usage.drafted_tokens, 0);
+  Habitual harness(on);
+  EXPECT_GT(harness.alone(request(100)).last.usage.drafted_tokens, 0);
   Request off = request(100);
   off.speculation = SpeculationParams();
-  EXPECT_EQ(harness.hear(off).last.usage.drafted_tokens, 0);
+  EXPECT_EQ(harness.alone(off).last.usage.drafted_tokens, 0);
 }
 
 TEST(EngineSpeculation, RefusesParametersOutOfRangeByName) {
-  Harness harness;
+  Habitual harness;
   const auto refused = [&](SpeculationParams params) {
     Request r = request(5);
     r.speculation = params;
@@ -164,53 +135,14 @@ TEST(EngineSpeculation, RefusesParametersOutOfRangeByName) {
   EXPECT_NE(refused({SpeculationMode::kNgram, 4, 5, 4}).find("ngram_max must be from 5 to 16"), std::string::npos);
 }
 
-// The same logits at every position, so that every token of every answer is a draw from one known distribution.
-constexpr float kLogits[] = {3.0f, 2.5f, 2.4f, 2.0f, 1.0f, 0.5f, 0.0f, -1.0f};
-
-class ConstantRunner : public StepRunner {
- public:
-  Result<ConstView> run(const Batch& batch) override {
-    logits_.clear();
-    for (int i = 0; i < batch.num_logits(); ++i) {
-      for (int t = 0; t < kFakeVocab; ++t) {
-        // Tokens 3 to 10 have the logits above; the others cannot be.
-        logits_.push_back(t >= 3 && t < 11 ? kLogits[t - 3] : -std::numeric_limits<float>::infinity());
-      }
-    }
-    return ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab});
-  }
-
- private:
-  std::vector<float> logits_;
-};
-
-// Pearson's statistic over all tokens of 1,000 answers.
 TEST(EngineSpeculation, SampledTokensFollowTheTargetsDistribution) {
-  constexpr double kCritical = 24.32;  // chi-square, 7 degrees of freedom, p = 0.001
-  for (const double temperature : {0.7, 1.0}) {
-    EngineCore core(roomy(), std::make_unique<ConstantRunner>(), std::make_shared<FakeTokenizer>());
-    std::array<double, 8> seen{};
-    double total = 0;
-    for (uint64_t seed = 0; seed < 1000; ++seed) {
-      Request r = request(30, static_cast<float>(temperature));
-      r.prompt = {3, 4, 5, 3, 4, 5, 3, 4, 5};
-      r.sampling.seed = seed;
-      r.speculation = ngrams(4);
-      const auto sink = [&](Event e) {
-        for (const TokenId t : e.tokens) ++seen.at(static_cast<size_t>(t - 3)), ++total;
-      };
-      ASSERT_TRUE(core.submit(r, sink).is_ok());
-    }
-    while (*core.step()) {
-    }
-    double weight = 0, statistic = 0;
-    for (const float logit : kLogits) weight += std::exp(logit / temperature);
-    for (size_t t = 0; t < seen.size(); ++t) {
-      const double expected = total * std::exp(kLogits[t] / temperature) / weight;
-      statistic += (seen[t] - expected) * (seen[t] - expected) / expected;
-    }
-    EXPECT_EQ(total, 30000);
-    EXPECT_LT(statistic, kCritical) << "temperature " << temperature;
+  for (const float temperature : {0.7f, 1.0f}) {
+    EngineCore core(roomy_for_guesses(), std::make_unique<ConstantRunner>(kKnownLogits),
+                    std::make_shared<FakeTokenizer>());
+    Request r = request(30, temperature);
+    r.prompt = {3, 4, 5, 3, 4, 5, 3, 4, 5};
+    r.speculation = ngrams(4);
+    expect_draws_follow_known_logits(core, r);
     // And it was speculation that was tested: guesses were right, and wrong, often.
     const EngineStats stats = core.stats();
     EXPECT_GT(stats.accepted_tokens, 1000u);

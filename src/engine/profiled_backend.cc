@@ -148,6 +148,7 @@ class ProfiledBackend final : public Backend {
   std::string_view name() const override { return inner_->name(); }
   std::string describe() const override { return inner_->describe(); }
   bool supports(DType weight_type) const override { return inner_->supports(weight_type); }
+  std::string arithmetic(std::span<const DType> weights) const override { return inner_->arithmetic(weights); }
   std::vector<KernelChoice> kernel_choices() const override { return inner_->kernel_choices(); }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override {

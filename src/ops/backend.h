@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +27,9 @@ class Backend {
   virtual std::string_view name() const = 0;  // "reference", "cpu"
   virtual std::string describe() const = 0;   // for people: "cpu (avx512-vnni, 2 threads)"
   virtual bool supports(DType weight_type) const = 0;
+  // Names what the bits of its results depend on beside their inputs, for weights of these types: "cpu", "cpu-mmap".
+  // What one backend computed, another of the same name may go on with.
+  virtual std::string arithmetic(std::span<const DType> /*weights*/) const { return std::string(name()); }
   // What the parity gate looked at; empty where there was none.
   virtual std::vector<KernelChoice> kernel_choices() const { return {}; }
 

@@ -143,6 +143,17 @@ class HuggingFaceParity : public ::testing::TestWithParam<Case> {
   std::string path() const { return kGoldens + GetParam().model + ".gguf"; }
   const std::vector<TokenId> tokens_ = read_array<TokenId>(kGoldens + GetParam().model + ".tokens.i32");
   const std::vector<float> golden_ = read_array<float>(kGoldens + GetParam().model + ".logits.f32");
+  // The rows of the embedding table that tokens_ stand for.
+  std::vector<float> embeddings() const {
+    const auto file = Gguf::open(path()).value();
+    const ConstView table = file->find_tensor("token_embd.weight")->view;
+    std::vector<float> rows;
+    for (const TokenId token : tokens_) {
+      const float* row = table.row<float>(token);
+      rows.insert(rows.end(), row, row + table.cols());
+    }
+    return rows;
+  }
 };
 
 // The bound of the issue: 1e-4 of the logit range.
@@ -179,18 +190,31 @@ TEST_P(HuggingFaceParity, TheLastPositionAloneHasTheSameBits) {
 // Rows of the embedding table as input embeddings are the tokens themselves.
 TEST_P(HuggingFaceParity, EmbeddingsAsInput) {
   const auto runner = make_runner(path(), GetParam().device, 17);  // and several steps
-  const auto file = Gguf::open(path());
-  ASSERT_TRUE(file.is_ok());
-  const ConstView table = (*file)->find_tensor("token_embd.weight")->view;
-  std::vector<float> embeddings;
-  for (TokenId token : tokens_) {
-    const float* row = table.row<float>(token);
-    embeddings.insert(embeddings.end(), row, row + table.cols());
-  }
   SingleSequence sequence(*runner);
   std::vector<float> logits;
-  ASSERT_TRUE(sequence.append_embeddings(embeddings, 0, collect(logits)).is_ok());
+  ASSERT_TRUE(sequence.append_embeddings(embeddings(), 0, collect(logits)).is_ok());
   EXPECT_EQ(logits, all_logits(*runner, tokens_));
+}
+
+// A backbone is driven so: a prompt of embeddings in two pieces, then one embedding at a time.
+TEST_P(HuggingFaceParity, HiddenStatesOfEmbeddingsAreThoseOfTheTokens) {
+  const auto runner = make_runner(path(), GetParam().device, 64);
+  const auto hidden = static_cast<size_t>(runner->model().spec().hidden_size);
+  const std::vector<float> inputs = embeddings();
+  for (const HiddenStates kind : {HiddenStates::kPreNorm, HiddenStates::kPostNorm}) {
+    SingleSequence sequence(*runner);
+    const std::vector<float> whole = sequence.hidden_states(tokens_, kind).value();
+    sequence.clear();
+    std::vector<float> pieces;
+    for (size_t at = 0; at < tokens_.size();) {
+      const size_t count = at < 12 ? 6 : 1;
+      const auto piece = std::span(inputs).subspan(at * hidden, count * hidden);
+      const std::vector<float> states = sequence.hidden_states_of_embeddings(piece, kind).value();
+      pieces.insert(pieces.end(), states.begin(), states.end());
+      at += count;
+    }
+    EXPECT_EQ(pieces, whole);
+  }
 }
 
 // Hidden states: the head applied to the normed ones gives the logits, and the norm applied to the others gives those.

@@ -63,51 +63,63 @@ Status SingleSequence::check_tokens(std::span<const TokenId> tokens) const {
   return Status::ok();
 }
 
-Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink) {
-  FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
-  while (!tokens.empty()) {
-    const int count = step_size(static_cast<int>(tokens.size()), logits_from);
+Status SingleSequence::check_embeddings(std::span<const float> embeddings) const {
+  if (embeddings.size() % hidden_size() != 0) {
+    return invalid_argument("embeddings of " + std::to_string(embeddings.size()) +
+                            " numbers are not whole rows of the model's " + std::to_string(hidden_size()));
+  }
+  return check_capacity(embeddings.size() / hidden_size());
+}
+
+template <typename T, typename Compute>
+Status SingleSequence::in_steps(std::span<const T> input, size_t width, std::vector<T> Batch::*member, int logits_from,
+                                const Compute& compute) {
+  while (!input.empty()) {
+    const int count = step_size(static_cast<int>(input.size() / width), logits_from);
+    const auto now = input.first(static_cast<size_t>(count) * width);
     Batch batch = make_batch(count, logits_from);
-    batch.tokens.assign(tokens.begin(), tokens.begin() + count);
-    FERRUM_RETURN_IF_ERROR(run(batch, sink));
-    tokens = tokens.subspan(static_cast<size_t>(count));
+    (batch.*member).assign(now.begin(), now.end());
+    FERRUM_RETURN_IF_ERROR(compute(batch));
+    input = input.subspan(now.size());
   }
   return Status::ok();
+}
+
+template <typename T>
+Result<std::vector<float>> SingleSequence::states_of(std::span<const T> input, size_t width,
+                                                     std::vector<T> Batch::*member, HiddenStates kind) {
+  FERRUM_CHECK(kind != HiddenStates::kNone, "which hidden states?");
+  std::vector<float> states;
+  const int no_logits = length_ + static_cast<int>(input.size() / width);
+  FERRUM_RETURN_IF_ERROR(in_steps(input, width, member, no_logits, [&](const Batch& batch) -> Status {
+    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_.run(batch, kind));
+    states.insert(states.end(), output.hidden.as<float>(), output.hidden.as<float>() + output.hidden.elements());
+    length_ += batch.num_tokens();
+    return Status::ok();
+  }));
+  return states;
+}
+
+Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink) {
+  FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
+  return in_steps(tokens, 1, &Batch::tokens, logits_from, [&](const Batch& batch) { return run(batch, sink); });
 }
 
 Status SingleSequence::append_embeddings(std::span<const float> embeddings, int logits_from, const LogitSink& sink) {
-  const auto hidden = static_cast<size_t>(runner_.model().spec().hidden_size);
-  if (embeddings.size() % hidden != 0) {
-    return invalid_argument("embeddings of " + std::to_string(embeddings.size()) +
-                            " numbers are not whole rows of the model's " + std::to_string(hidden));
-  }
-  FERRUM_RETURN_IF_ERROR(check_capacity(embeddings.size() / hidden));
-  while (!embeddings.empty()) {
-    const int count = step_size(static_cast<int>(embeddings.size() / hidden), logits_from);
-    Batch batch = make_batch(count, logits_from);
-    const size_t numbers = static_cast<size_t>(count) * hidden;
-    batch.embeddings.assign(embeddings.begin(), embeddings.begin() + static_cast<std::ptrdiff_t>(numbers));
-    FERRUM_RETURN_IF_ERROR(run(batch, sink));
-    embeddings = embeddings.subspan(numbers);
-  }
-  return Status::ok();
+  FERRUM_RETURN_IF_ERROR(check_embeddings(embeddings));
+  return in_steps(embeddings, hidden_size(), &Batch::embeddings, logits_from,
+                  [&](const Batch& batch) { return run(batch, sink); });
 }
 
 Result<std::vector<float>> SingleSequence::hidden_states(std::span<const TokenId> tokens, HiddenStates kind) {
-  FERRUM_CHECK(kind != HiddenStates::kNone, "which hidden states?");
   FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
-  std::vector<float> states;
-  while (!tokens.empty()) {
-    const int no_logits = length_ + static_cast<int>(tokens.size());
-    const int count = step_size(static_cast<int>(tokens.size()), no_logits);
-    Batch batch = make_batch(count, no_logits);
-    batch.tokens.assign(tokens.begin(), tokens.begin() + count);
-    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_.run(batch, kind));
-    states.insert(states.end(), output.hidden.as<float>(), output.hidden.as<float>() + output.hidden.elements());
-    length_ += count;
-    tokens = tokens.subspan(static_cast<size_t>(count));
-  }
-  return states;
+  return states_of(tokens, 1, &Batch::tokens, kind);
+}
+
+Result<std::vector<float>> SingleSequence::hidden_states_of_embeddings(std::span<const float> embeddings,
+                                                                       HiddenStates kind) {
+  FERRUM_RETURN_IF_ERROR(check_embeddings(embeddings));
+  return states_of(embeddings, hidden_size(), &Batch::embeddings, kind);
 }
 
 }  // namespace ferrum

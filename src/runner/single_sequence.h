@@ -27,6 +27,8 @@ class SingleSequence {
   Status append_embeddings(std::span<const float> embeddings, int logits_from, const LogitSink& sink);
   // Hidden states of the tokens instead of logits, [tokens, hidden] row-major; errors as append().
   Result<std::vector<float>> hidden_states(std::span<const TokenId> tokens, HiddenStates kind);
+  // The same for input embeddings: what drives a model as a backbone, whose inputs and outputs are somebody else's.
+  Result<std::vector<float>> hidden_states_of_embeddings(std::span<const float> embeddings, HiddenStates kind);
 
   // Forgets the sequence; the next append starts at position 0.
   void clear() { length_ = 0; }
@@ -35,6 +37,15 @@ class SingleSequence {
  private:
   Status check_capacity(size_t count) const;
   Status check_tokens(std::span<const TokenId> tokens) const;
+  Status check_embeddings(std::span<const float> embeddings) const;
+  // Hands `input`, `width` numbers a token, to `compute` in steps, as batches that hold it in `member`.
+  template <typename T, typename Compute>
+  Status in_steps(std::span<const T> input, size_t width, std::vector<T> Batch::*member, int logits_from,
+                  const Compute& compute);
+  template <typename T>
+  Result<std::vector<float>> states_of(std::span<const T> input, size_t width, std::vector<T> Batch::*member,
+                                       HiddenStates kind);
+  size_t hidden_size() const { return static_cast<size_t>(runner_.model().spec().hidden_size); }
   int step_size(int remaining, int logits_from) const;
   Batch make_batch(int count, int logits_from) const;
   Status run(const Batch& batch, const LogitSink& sink);

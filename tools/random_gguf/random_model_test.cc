@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "backend/registry.h"
 #include "engine/engine.h"
 #include "io/gguf.h"
 #include "quant/quantize.h"
@@ -69,6 +70,39 @@ TEST_F(RandomModelTest, EveryTypeAndArchitectureComputesFiniteLogits) {
     ASSERT_TRUE(logits.is_ok()) << type << ": " << logits.status().message();
     for (const float value : *logits) ASSERT_TRUE(std::isfinite(value)) << type;
     EXPECT_TRUE(Engine::load(path_, options).is_ok()) << type;
+  }
+}
+
+// Whatever computes BF16 products in two ways must keep their KV apart.
+TEST_F(RandomModelTest, KvOfRoundedBf16ProductsIsNotTakenForKvOfExactOnes) {
+  if (rounded_bf16_instruction().empty()) GTEST_SKIP() << "this machine has no instruction for BF16 products";
+  const std::string kv = path_ + ".kv";
+  for (const char* type : {"BF16", "Q8_0"}) {
+    RandomModel model;
+    model.type = type;
+    ASSERT_TRUE(write_random_model(model, path_).is_ok());
+    EngineOptions options;
+    options.max_model_len = 64;
+    options.rounded_bf16 = true;
+    const auto rounds = Engine::load(path_, options);
+    options.rounded_bf16 = false;
+    const auto exact = Engine::load(path_, options);
+    ASSERT_TRUE(rounds.is_ok() && exact.is_ok());
+    Request request;
+    for (int i = 0; i < 40; ++i) request.prompt.push_back(3 + i);
+    request.stop.max_tokens = 1;
+    ASSERT_TRUE((*rounds)->submit(request, [](Event) {}).is_ok());
+    while (*(*rounds)->step()) {
+    }
+    ASSERT_TRUE((*rounds)->save_kv(request.prompt, "", kv).is_ok());
+    const Result<int> restored = (*exact)->restore_kv(kv, "");
+    if (std::string_view(type) == "BF16") {
+      ASSERT_FALSE(restored.is_ok());
+      EXPECT_NE(restored.status().message().find("arithmetic"), std::string::npos) << restored.status().message();
+    } else {
+      EXPECT_TRUE(restored.is_ok()) << restored.status().message();
+    }
+    std::filesystem::remove(kv);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include <algorithm>
+
 #include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
 
@@ -13,6 +15,17 @@ std::string CpuBackend::describe() const {
     if (!choice.rejected.empty()) text += ", " + choice.kernel + " from " + choice.level;
   }
   return text + ")";
+}
+
+std::string CpuBackend::arithmetic(std::span<const DType> weights) const {
+  // Rows as the file has them are summed in another order than panels.
+  if (context_.layout == WeightLayout::kStored) return "cpu-mmap";
+  std::string text = "cpu";
+  if (std::find(weights.begin(), weights.end(), DType::kBF16) == weights.end()) return text;
+  for (const RoundedBf16& how : all_rounded_bf16()) {
+    if (context_.kernels.floats.of(DType::kBF16).dot == how.kernel.dot) text.append("-").append(how.instruction);
+  }
+  return text;
 }
 
 Result<std::unique_ptr<Experts>> CpuBackend::make_experts(ExpertsSpec spec) {

@@ -19,6 +19,7 @@ class CpuBackend final : public HostBackend {
   std::string_view name() const override { return "cpu"; }
   std::string describe() const override;
   bool supports(DType) const override { return true; }
+  std::string arithmetic(std::span<const DType> weights) const override;
   std::vector<KernelChoice> kernel_choices() const override { return choices_; }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override;

@@ -175,5 +175,15 @@ TEST_F(RoundedBf16Products, StandBesideOtherTypesInOneLinear) {
   }
 }
 
+// So that KV of the one is not taken for KV of the other.
+TEST_F(RoundedBf16Products, HaveAnArithmeticOfTheirOwnWhereAModelHasSuchWeights) {
+  const auto exact = make_backend({.name = "cpu", .isa = "avx512", .threads = 1, .limits = {}}).value();
+  const auto rounded = rounding(1);
+  const DType with[] = {DType::kF32, DType::kBF16}, without[] = {DType::kF32, DType::kQ4_K};
+  EXPECT_EQ(exact->arithmetic(with), "cpu");
+  EXPECT_EQ(rounded->arithmetic(with), "cpu-" + std::string(rounded_bf16_instruction()));
+  EXPECT_EQ(rounded->arithmetic(without), "cpu");
+}
+
 }  // namespace
 }  // namespace ferrum
