@@ -1,5 +1,5 @@
-// Which experts stay in memory: never more than there are slots, never one away that is being computed, and hits as many
-// as the use of experts allows, by simulation.
+// Which experts stay in memory: never more than there are slots, never one away that is being computed, and hits as
+// many as the use of experts allows, by simulation.
 #include "moe/expert_slots.h"
 
 #include <gtest/gtest.h>
@@ -96,8 +96,8 @@ TEST(ExpertSlots, AllThatHaveAPlaceAreLoadedOnce) {
   EXPECT_EQ(loads, 16);
 }
 
-// Equal use of all: the hits are the share of experts that have a place. 2,000 steps of 8: 16,000 draws, whose share has a
-// standard deviation below 0.004.
+// Equal use of all: the hits are the share of experts that have a place. 2,000 steps of 8: 16,000 draws, whose share
+// has a standard deviation below 0.004.
 TEST(ExpertSlots, EqualUseHitsAsOftenAsThereAreSlots) {
   Random random(3);
   for (const int places : {8, 32, 64, 120}) {
