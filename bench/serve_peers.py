@@ -7,7 +7,6 @@ machine meets both. Writes a table of medians over the rounds as Markdown.
   bench/serve_peers.py MODEL.gguf --llama-server PATH [--rounds 3] [--out bench/results/serving-DATE.md]
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -18,7 +17,8 @@ import tempfile
 import time
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import report
+
 WORKLOADS = {
     "random 256/128": ["--random-input", "256", "--random-output", "128"],
     "shared prefix 1024 + 64/64": ["--prefix", "1024", "--random-input", "64", "--random-output", "64"],
@@ -57,33 +57,32 @@ def wait_until_ready(process, port, log):
 
 
 def measure(args, name, command, port, workload, folder):
-    log, report = folder / f"{name}.log", folder / "report.json"
+    log, result = folder / f"{name}.log", folder / "report.json"
     with open(log, "w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
         wait_until_ready(process, port, log)
         subprocess.run([args.ferrum, "bench-serve", "--url", f"http://127.0.0.1:{port}", "--label", name, *WORKLOADS[workload],
                         "--concurrency", str(args.concurrency), "--requests", str(args.requests), "--repeats", "1",
-                        "--json", report], check=True, stdout=subprocess.DEVNULL)
+                        "--json", result], check=True, stdout=subprocess.DEVNULL)
         memory = next(line for line in open(f"/proc/{process.pid}/status") if line.startswith("VmHWM"))
     finally:
         process.terminate()
         process.wait(30)
-    level = json.load(open(report))["levels"][0]
+    level = json.load(open(result))["levels"][0]
     return {**level, "peak_mib": int(memory.split()[1]) / 1024}
 
 
 def row(workload, title, ours, theirs, larger_is_better):
     a, b = statistics.median(ours), statistics.median(theirs)
-    spread = f"{min(ours):.4g} to {max(ours):.4g}", f"{min(theirs):.4g} to {max(theirs):.4g}"
     ratio = a / b if larger_is_better else b / a
-    return f"| {workload} | {title} | {a:.4g} ({spread[0]}) | {b:.4g} ({spread[1]}) | {ratio:.2f}x |"
+    return f"| {workload} | {title} | {report.spread(ours)} | {report.spread(theirs)} | {ratio:.2f}x |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--ferrum", default=str(ROOT / "build/ferrum"))
+    parser.add_argument("--ferrum", default=str(report.ROOT / "build/ferrum"))
     parser.add_argument("--llama-server", required=True)
     parser.add_argument("--ferrum-args", default="", help="further flags of ferrum serve")
     parser.add_argument("--llama-args", default="", help="further flags of llama-server")
@@ -105,10 +104,7 @@ def main():
                     print(f"round {turn + 1}: {workload}: {name}: "
                           f"{level['output_tokens_per_second']['mean']:.1f} output tok/s", file=sys.stderr, flush=True)
 
-    cpu = next(line.split(": ")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    lines = [f"# Serving beside llama-server, {datetime.date.today()}", "",
-             f"Machine: {cpu}, {os.cpu_count()} CPUs. Commit: {commit}. Command: `{' '.join(sys.argv)}`.",
+    lines = [*report.heading("Serving beside llama-server"),
              f"Concurrency {args.concurrency}, {args.requests} requests, {args.rounds} rounds in turns, a fresh server each; "
              "median (smallest to largest). Ratio: above 1 is in Ferrum's favour.", "",
              "| workload | figure | ferrum | llama-server | ratio |", "|---|---|--:|--:|--:|"]
@@ -118,10 +114,7 @@ def main():
             lines.append(row(workload, title, [r[figure][part] * factor for r in ours],
                              [r[figure][part] * factor for r in theirs], larger))
         lines.append(row(workload, "peak memory MiB", [r["peak_mib"] for r in ours], [r["peak_mib"] for r in theirs], False))
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if args.out:
-        args.out.write_text(text)
+    report.write(lines, args.out)
 
 
 if __name__ == "__main__":

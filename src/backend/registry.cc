@@ -4,6 +4,7 @@
 #include <array>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_expert_store.h"
 #include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/panels.h"
@@ -126,6 +127,10 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
 int64_t copied_bytes(const BackendConfig& config, const ConstView& weight) {
   if (config.name != "cpu" || config.layout != WeightLayout::kPanels || !has_panels(weight.dtype)) return 0;
   return static_cast<int64_t>(panel_bytes(weight.dtype, weight.dim(0), weight.dim(1)));
+}
+
+int64_t expert_slot_bytes(const BackendConfig& config, const ExpertsSpec& experts) {
+  return config.name == "cpu" ? CpuExpertStore::slot_bytes(config.layout, experts) : 0;
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config) {

@@ -47,6 +47,9 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
 // Bytes that such a backend copies of this weight when it makes a Linear of it; 0 if it is used where it is.
 int64_t copied_bytes(const BackendConfig& config, const ConstView& weight);
 
+// Bytes of memory for one of these experts, any of them; 0 if they are used where they are.
+int64_t expert_slot_bytes(const BackendConfig& config, const ExpertsSpec& experts);
+
 // kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
 // kUnsupported: this machine lacks the forced isa. kInternal: a kernel fails the parity gate at every
 // level. kCapacity: no memory for the scratch.

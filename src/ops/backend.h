@@ -10,6 +10,7 @@
 #include "ops/experts.h"
 #include "ops/linear.h"
 #include "ops/ops.h"
+#include "types/expert_cache.h"
 #include "types/kernel_choice.h"
 
 namespace ferrum {
@@ -18,6 +19,9 @@ struct BackendLimits {
   int max_tokens = 512;  // rows of any view handed to an op or Linear in one call; scratch is sized once from it
   // Rows from which the tokens of an expert are gathered and computed together (docs/moe.md); changes no result.
   int expert_batch_threshold = 4;
+  // Experts of a layer that have a place in memory; the others are read from the file when a step needs them. 0 = all.
+  // At least as many as a token has, where it is not 0.
+  int resident_experts = 0;
 };
 
 class Backend {
@@ -30,6 +34,8 @@ class Backend {
   // Names what the bits of its results depend on beside their inputs, for weights of these types: "cpu", "cpu-mmap".
   // What one backend computed, another of the same name may go on with.
   virtual std::string arithmetic(std::span<const DType> /*weights*/) const { return std::string(name()); }
+  // Since the start; by any thread.
+  virtual ExpertCacheCounts expert_cache() const { return {}; }
   // What the parity gate looked at; empty where there was none.
   virtual std::vector<KernelChoice> kernel_choices() const { return {}; }
 

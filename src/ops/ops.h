@@ -100,7 +100,7 @@ struct RouteArgs {
 };
 
 // Parts of what Experts does, for profiles. Which of them an implementation does as one is its own matter.
-enum class ExpertPhase { kPlan, kGather, kGateUp, kActivation, kDown, kCombine, kDone };
+enum class ExpertPhase { kPlan, kGather, kLoad, kGateUp, kActivation, kDown, kCombine, kDone };
 
 class Ops {
  public:

@@ -28,6 +28,11 @@ std::string CpuBackend::arithmetic(std::span<const DType> weights) const {
   return text;
 }
 
+ExpertCacheCounts CpuBackend::expert_cache() const {
+  const auto& counts = context_.expert_cache;
+  return {counts.hits, counts.misses, counts.bytes_read, counts.slots};
+}
+
 Result<std::unique_ptr<Experts>> CpuBackend::make_experts(ExpertsSpec spec) {
   return make_cpu_experts(context_, std::move(spec));
 }

@@ -21,6 +21,7 @@ class CpuBackend final : public HostBackend {
   bool supports(DType) const override { return true; }
   std::string arithmetic(std::span<const DType> weights) const override;
   std::vector<KernelChoice> kernel_choices() const override { return choices_; }
+  ExpertCacheCounts expert_cache() const override;
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override;
   Result<std::unique_ptr<Experts>> make_experts(ExpertsSpec spec) override;

@@ -1,6 +1,8 @@
 // What the ops and the Linears of one cpu backend share.
 #pragma once
 
+#include <atomic>
+
 #include "backend/cpu/float_kernels.h"
 #include "backend/cpu/weight_layout.h"
 #include "base/thread_pool.h"
@@ -29,6 +31,11 @@ struct CpuContext {
   Buffer gathered;       // ActBlock or f32 rows of the hidden size [pairs]
   Buffer expert_hidden;  // f32 [pairs, expert_ffn]
   Buffer expert_blocks;  // ActBlock [pairs, blocks of expert_ffn]
+
+  // What the stores of experts did, of all layers; others read while a step writes.
+  struct {
+    std::atomic<int64_t> hits = 0, misses = 0, bytes_read = 0, slots = 0;
+  } expert_cache;
 };
 
 }  // namespace ferrum

@@ -10,9 +10,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/cpu_expert_store.h"
 #include "backend/cpu/cpu_linear.h"
-#include "backend/cpu/cpu_matrix.h"
-#include "backend/cpu/panels.h"
 #include "backend/cpu/scratch.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
@@ -33,10 +32,6 @@ int64_t grain_of(int64_t pieces, int64_t multiply_adds) {
   if (multiply_adds < kWorthSharing) return std::max<int64_t>(1, pieces);
   return std::max<int64_t>(1, kWorkPerGrain / std::max<int64_t>(1, multiply_adds / std::max<int64_t>(1, pieces)));
 }
-
-struct CpuExpert {
-  CpuMatrix gate, up, down;
-};
 
 // What kinds of rows some matrices read.
 struct Wants {
@@ -59,17 +54,15 @@ AllWants wants_of(const ExpertsSpec& spec) {
 
 class CpuExperts final : public Experts {
  public:
-  // panels: what the matrices of the experts point into.
-  CpuExperts(CpuContext& context, const ExpertsSpec& spec, std::vector<CpuExpert> experts, std::vector<Buffer> panels)
+  CpuExperts(CpuContext& context, const ExpertsSpec& spec, std::unique_ptr<CpuExpertStore> store)
       : context_(context),
-        panels_(std::move(panels)),
-        experts_(std::move(experts)),
+        store_(std::move(store)),
         top_k_(spec.top_k),
         wants_(wants_of(spec)),
-        hidden_size_(experts_[0].gate.columns()),
-        ffn_(experts_[0].gate.rows()) {}
+        hidden_size_((*store_)[0].gate.columns()),
+        ffn_((*store_)[0].gate.rows()) {}
 
-  int64_t num_experts() const override { return static_cast<int64_t>(experts_.size()); }
+  int64_t num_experts() const override { return store_->count(); }
 
   void forward(Ops& ops, ConstView x, const Routing& routing, View y) const override {
     op_checks::experts(x, routing, y, hidden_size_, top_k_);
@@ -82,17 +75,27 @@ class CpuExperts final : public Experts {
     ops.enter_phase(ExpertPhase::kGather);
     const CpuInput tokens = quantize_tokens(x);
     const bool together = x.dim(0) >= context_.limits.expert_batch_threshold;
-    const CpuInput gathered = together ? gather(tokens) : CpuInput{};
-    ops.enter_phase(ExpertPhase::kGateUp);
-    gate_up(together ? gathered : tokens, together);
-    ops.enter_phase(ExpertPhase::kActivation);
-    const CpuInput hidden = quantize_hidden();
-    ops.enter_phase(ExpertPhase::kDown);
-    down(hidden, y);
+    const CpuInput input = together ? gather(tokens) : tokens;
+    const Round all = plan().active_experts();
+    store_->begin_step(all);
+    for (size_t done = 0; done < all.size();) {
+      ops.enter_phase(ExpertPhase::kLoad);
+      const Round round = all.subspan(done, store_->next_round(all.subspan(done)));
+      ops.enter_phase(ExpertPhase::kGateUp);
+      gate_up(round, input, together);
+      ops.enter_phase(ExpertPhase::kActivation);
+      const CpuInput hidden = quantize_hidden(round);
+      ops.enter_phase(ExpertPhase::kDown);
+      down(round, hidden, y, done == 0);
+      done += round.size();
+    }
     ops.enter_phase(ExpertPhase::kDone);
   }
 
  private:
+  // Active experts that follow each other: those that are in memory together, usually all.
+  using Round = std::span<const int32_t>;
+
   const BucketPlan& plan() const { return context_.plan; }
   float* hidden_rows() const { return static_cast<float*>(context_.expert_hidden.data()); }
 
@@ -145,20 +148,25 @@ class CpuExperts final : public Experts {
     return out;
   }
 
+  int64_t first_row(Round round) const { return plan().expert_offsets()[static_cast<size_t>(round.front())]; }
+  int64_t rows_of(Round round) const {
+    return plan().expert_offsets()[static_cast<size_t>(round.back()) + 1] - first_row(round);
+  }
+
   // hidden[row] = silu(gate(x)) * up(x) of every packed row.
-  void gate_up(const CpuInput& in, bool together) const {
-    const int64_t per_expert = experts_[0].gate.pieces();
-    const int64_t pieces = static_cast<int64_t>(plan().active_experts().size()) * per_expert;
-    const int64_t grain = grain_of(pieces, 2 * plan().pairs() * hidden_size_ * ffn_);
+  void gate_up(Round round, const CpuInput& in, bool together) const {
+    const int64_t per_expert = (*store_)[0].gate.pieces();
+    const int64_t pieces = static_cast<int64_t>(round.size()) * per_expert;
+    const int64_t grain = grain_of(pieces, 2 * rows_of(round) * hidden_size_ * ffn_);
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        gate_up_piece(plan().active_experts()[static_cast<size_t>(i / per_expert)], i % per_expert, in, together);
+        gate_up_piece(round[static_cast<size_t>(i / per_expert)], i % per_expert, in, together);
       }
     });
   }
 
   void gate_up_piece(int32_t id, int64_t piece, const CpuInput& in, bool together) const {
-    const CpuExpert& expert = experts_[static_cast<size_t>(id)];
+    const CpuExpert& expert = (*store_)[id];
     const int64_t first = plan().expert_offsets()[static_cast<size_t>(id)], rows = plan().rows_of(id);
     const int64_t width = expert.gate.rows_of(piece);
     alignas(64) float gate[kTokensPerPass * kPieceRows], up[kTokensPerPass * kPieceRows];
@@ -183,7 +191,8 @@ class CpuExperts final : public Experts {
     }
   }
 
-  CpuInput quantize_hidden() const {
+  // Indexed by packed row; those of the round are new.
+  CpuInput quantize_hidden(Round round) const {
     CpuInput out;
     out.rows = plan().pairs();
     out.floats = hidden_rows();
@@ -192,27 +201,30 @@ class CpuExperts final : public Experts {
     auto* blocks = static_cast<ActBlock*>(context_.expert_blocks.data());
     out.blocks = blocks;
     out.block_stride = act_blocks_of(ffn_);
-    for_rows(out.rows, ffn_, [&](int64_t row) {
+    for_rows(rows_of(round), ffn_, [&, first = first_row(round)](int64_t i) {
+      const int64_t row = first + i;
       context_.kernels.quantize(hidden_rows() + row * ffn_, ffn_, blocks + row * out.block_stride);
     });
     return out;
   }
 
-  // A thread that has a piece of the hidden size adds all experts to it, in ascending order.
-  void down(const CpuInput& hidden, const View& y) const {
-    const int64_t pieces = experts_[0].down.pieces();
-    const int64_t grain = grain_of(pieces, plan().pairs() * hidden_size_ * ffn_);
+  // A thread that has a piece of the hidden size adds all experts to it, in ascending order; to nothing, if these are
+  // the first.
+  void down(Round round, const CpuInput& hidden, const View& y, bool are_first) const {
+    const int64_t pieces = (*store_)[0].down.pieces();
+    const int64_t grain = grain_of(pieces, rows_of(round) * hidden_size_ * ffn_);
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
       const int64_t first = begin * kPieceRows, last = std::min(hidden_size_, end * kPieceRows);
-      for (int64_t t = 0; t < y.dim(0); ++t) std::fill(y.row<float>(t) + first, y.row<float>(t) + last, 0.0f);
-      for (const int32_t id : plan().active_experts()) {  // its pieces lie together and are read as a stream
+      for (int64_t t = 0; are_first && t < y.dim(0); ++t)
+        std::fill(y.row<float>(t) + first, y.row<float>(t) + last, 0.0f);
+      for (const int32_t id : round) {  // its pieces lie together and are read as a stream
         for (int64_t piece = begin; piece < end; ++piece) add_down_piece(id, piece, hidden, y);
       }
     });
   }
 
   void add_down_piece(int32_t id, int64_t piece, const CpuInput& hidden, const View& y) const {
-    const CpuMatrix& matrix = experts_[static_cast<size_t>(id)].down;
+    const CpuMatrix& matrix = (*store_)[id].down;
     const int64_t first = plan().expert_offsets()[static_cast<size_t>(id)], rows = plan().rows_of(id);
     const int64_t width = matrix.rows_of(piece);
     alignas(64) float result[kTokensPerPass * kPieceRows];
@@ -229,42 +241,11 @@ class CpuExperts final : public Experts {
   }
 
   CpuContext& context_;
-  const std::vector<Buffer> panels_;
-  const std::vector<CpuExpert> experts_;
+  const std::unique_ptr<CpuExpertStore> store_;
   const int top_k_;
   const AllWants wants_;
   const int64_t hidden_size_, ffn_;
 };
-
-// The matrices of one role of all experts, packed one behind the other where the layout and their types want it.
-struct PackedRole {
-  Buffer panels;
-  std::vector<const std::byte*> places;  // by expert; null: used as it is stored
-};
-
-Result<PackedRole> pack_role(CpuContext& context, const ExpertsSpec& spec, WeightRef ExpertWeights::*role) {
-  const auto packed_bytes = [&](const ExpertWeights& expert) -> size_t {
-    const ConstView& m = (expert.*role).matrix;
-    const bool packs = context.layout == WeightLayout::kPanels && has_panels(m.dtype);
-    return packs ? panel_bytes(m.dtype, m.dim(0), m.dim(1)) : 0;
-  };
-  size_t total = 0;
-  for (const ExpertWeights& expert : spec.experts) total += packed_bytes(expert);
-  PackedRole packed;
-  if (total > 0) {
-    FERRUM_ASSIGN_OR_RETURN(packed.panels, Buffer::host(total));
-  }
-  auto* to = static_cast<std::byte*>(packed.panels.data());
-  for (const ExpertWeights& expert : spec.experts) {
-    const size_t bytes = packed_bytes(expert);
-    packed.places.push_back(bytes > 0 ? to : nullptr);
-    if (bytes == 0) continue;
-    const WeightRef& weight = expert.*role;
-    pack_panels_at(weight.matrix, weight.mapped, context.pool, to);
-    to += bytes;
-  }
-  return packed;
-}
 
 }  // namespace
 
@@ -297,18 +278,8 @@ Result<std::unique_ptr<Experts>> make_cpu_experts(CpuContext& context, ExpertsSp
       FERRUM_RETURN_IF_ERROR(grow(context.activations, tokens.activations));
     }
   }
-  FERRUM_ASSIGN_OR_RETURN(PackedRole gate, pack_role(context, spec, &ExpertWeights::gate));
-  FERRUM_ASSIGN_OR_RETURN(PackedRole up, pack_role(context, spec, &ExpertWeights::up));
-  FERRUM_ASSIGN_OR_RETURN(PackedRole down, pack_role(context, spec, &ExpertWeights::down));
-  std::vector<CpuExpert> experts;
-  for (size_t e = 0; e < spec.experts.size(); ++e) {
-    const ExpertWeights& weights = spec.experts[e];
-    experts.push_back({CpuMatrix(context, weights.gate, gate.places[e]), CpuMatrix(context, weights.up, up.places[e]),
-                       CpuMatrix(context, weights.down, down.places[e])});
-  }
-  std::vector<Buffer> panels;
-  for (PackedRole* role : {&gate, &up, &down}) panels.push_back(std::move(role->panels));
-  return std::unique_ptr<Experts>(std::make_unique<CpuExperts>(context, spec, std::move(experts), std::move(panels)));
+  FERRUM_ASSIGN_OR_RETURN(auto store, CpuExpertStore::create(context, spec));
+  return std::unique_ptr<Experts>(std::make_unique<CpuExperts>(context, spec, std::move(store)));
 }
 
 }  // namespace ferrum

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "backend/test_support.h"
 
@@ -17,11 +18,12 @@ using namespace testing_support;
 
 constexpr int kMaxTokens = 320;
 
-std::unique_ptr<Backend> cpu(const std::string& isa, int threads = 2, int threshold = 4) {
-  return make_backend({.name = "cpu",
-                       .isa = isa,
-                       .threads = threads,
-                       .limits = {.max_tokens = kMaxTokens, .expert_batch_threshold = threshold}})
+std::unique_ptr<Backend> cpu(const std::string& isa, int threads = 2, int threshold = 4, int places = 0) {
+  return make_backend(
+             {.name = "cpu",
+              .isa = isa,
+              .threads = threads,
+              .limits = {.max_tokens = kMaxTokens, .expert_batch_threshold = threshold, .resident_experts = places}})
       .value();
 }
 
@@ -181,6 +183,51 @@ TEST(CpuExperts, AreTheirLinearsForRandomShapesAndRoutings) {
                           naive(*backend, experts.spec(top_k), x, routing.all())))
         << "trial " << trial;
   }
+}
+
+// With fewer places in memory than experts, a step is computed in rounds, and its bits are the same; types that differ
+// between experts share places.
+TEST(CpuExperts, GiveTheSameBitsWhereNotAllHaveAPlace) {
+  Random random(31);
+  const std::array<DType, 3> kinds[] = {{DType::kQ4_K, DType::kQ4_K, DType::kQ6_K},
+                                        {DType::kQ8_0, DType::kQ8_0, DType::kQ8_0},
+                                        {DType::kF32, DType::kF16, DType::kBF16},
+                                        {DType::kF64, DType::kQ4_K, DType::kF64}};
+  for (const auto& types : kinds) {
+    RandomExperts experts(random, 12, 256, 256, types);
+    if (types[0] == DType::kQ4_K) experts.up[5] = random_stored(random, DType::kBF16, 256, 256);
+    for (const std::string& isa : available_isas()) {
+      for (const int places : {3, 5, 11}) {
+        const auto all = cpu(isa), some = cpu(isa, 3, 4, places);
+        const auto resident = all->make_experts(experts.spec(3)).value(),
+                   cached = some->make_experts(experts.spec(3)).value();
+        std::vector<int64_t> active;
+        for (const int64_t tokens : {1, 40, 1, 2, 7, 40, 1}) {
+          Matrix x = Matrix::random(random, tokens, 256, 0, 0.05f), wanted(tokens, 256), got(tokens, 256);
+          RandomRouting routing(random, tokens, 12, 3);
+          active.push_back(static_cast<int64_t>(std::set(routing.ids.begin(), routing.ids.end()).size()));
+          resident->forward(all->ops(), x.view(), routing.all(), wanted.view());
+          cached->forward(some->ops(), x.view(), routing.all(), got.view());
+          EXPECT_TRUE(same_bits(got.data, wanted.data)) << isa << ", " << places << " places, " << tokens << " tokens";
+        }
+        const ExpertCacheCounts counts = some->expert_cache();
+        EXPECT_EQ(counts.hits + counts.misses, std::accumulate(active.begin(), active.end(), int64_t{0}));
+        EXPECT_GE(counts.misses, 12);
+        EXPECT_GT(counts.hits, 0);
+        EXPECT_GT(counts.bytes_read, 0);
+        EXPECT_EQ(counts.slots, places);
+        EXPECT_EQ(all->expert_cache().slots, 0);
+      }
+    }
+  }
+}
+
+TEST(CpuExperts, FewerPlacesThanATokenNeedsAreRefused) {
+  Random random(32);
+  const RandomExperts experts(random, 6, 64, 32, {DType::kQ8_0, DType::kQ8_0, DType::kQ8_0});
+  const auto made = cpu("auto", 1, 4, 2)->make_experts(experts.spec(3));
+  ASSERT_EQ(made.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(made.status().message(), "memory for 2 experts of a layer, and a token needs 3");
 }
 
 // More tokens of one expert than go through a piece together.

@@ -1,14 +1,12 @@
 #include "backend/cpu/panels.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <span>
 
 #include "backend/cpu/float_panels.h"
 #include "base/check.h"
+#include "base/file_pages.h"
 #include "quant/blocks.h"
 
 namespace ferrum {
@@ -130,15 +128,6 @@ struct Packing {
     }
   }
 };
-
-// The whole pages of [data, data + bytes).
-void drop_pages(const std::byte* data, size_t bytes) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
-  // A refusal costs memory, nothing else.
-  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-}
 
 int64_t panels_of(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
