@@ -18,6 +18,7 @@ import json
 import os
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -132,15 +133,17 @@ def bench(arguments, server, *load):
         return {**json.loads(text)["levels"][0], "cores": cores}
 
 
-# Of the samples in which a load was at work: tokens per second of the clock and of the server's processor time, and how
-# many cores the server kept busy, computing and with HTTP.
+# Of the samples in which a load was at work: tokens per second of the clock (of the median second: on a shared machine some
+# belong to others) and of the server's processor time, and how many cores the server kept busy, computing and with HTTP.
 def rates(samples):
     busy = [s for s in samples if s["running"] > 0]
     first, last = busy[len(busy) // 10], busy[-1]
     tokens = last["tokens"] - first["tokens"]
     seconds = last["time"] - first["time"]
+    rate = statistics.median((b["tokens"] - a["tokens"]) / (b["time"] - a["time"])
+                             for a, b in zip(busy[len(busy) // 10:], busy[len(busy) // 10 + 1:]))
     spent, http = (last[key] - first[key] for key in ("cpu", "http"))
-    return {"rate": tokens / seconds, "per_cpu": tokens / spent, "computing": (spent - http) / seconds, "http": http / seconds}
+    return {"rate": rate, "per_cpu": tokens / spent, "computing": (spent - http) / seconds, "http": http / seconds}
 
 
 def difference(samples, group):

@@ -42,6 +42,7 @@ struct Drafting : Harness {
 Request request(int max_tokens, float temperature = 0, SpeculationMode mode = SpeculationMode::kDraft) {
   Request r = ferrum::request({5, 6, 7, 8}, max_tokens, temperature);
   r.stop.ignore_eos = true;
+  r.sampling.seed = 11;
   r.speculation = SpeculationParams{mode, 8, 1, 4};
   return r;
 }

@@ -260,7 +260,9 @@ TEST(EngineOverload, ARefusalIsKnownBeforeARequestIsMade) {
   o.scheduler.max_waiting = 1;
   Harness h(o);
   Heard first, second, third;
-  h.submit(endless({5, 6}, 3), first);
+  h.submit(endless({5, 6}, 9), first);
+  ASSERT_TRUE(*h.core.step());
+  EXPECT_TRUE(h.core.check_room().is_ok());
   const RequestId waits = h.submit(endless({5, 6}, 3), second);
   EXPECT_EQ(h.core.check_room().code(), StatusCode::kCapacity);
   EXPECT_EQ(h.core.submit(endless({5, 6}, 3), std::ref(third)).status().code(), StatusCode::kCapacity);
