@@ -375,7 +375,9 @@ void HttpConnection::finish_answer() {
   request_ = {};
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
   if (keep_alive_) return wait_for_request();
-  last_&& buffer_.size() == 0 ? close() : linger();
+  Error ignored;
+  if (last_ && buffer_.size() == 0 && socket_.available(ignored) == 0) return close();
+  linger();
 }
 
 // --- noticing that the client has gone ---

@@ -24,7 +24,7 @@ struct HttpServerOptions {
   int max_connections = 1024;                 // further ones are answered 503 and closed
   uint32_t max_header_bytes = 16 << 10;       // request line and headers; 431 beyond
   uint64_t max_body_bytes = 8 << 20;          // 413 beyond
-  uint64_t long_body_bytes = 64 << 10;        // beyond, a request does not occupy an io thread
+  uint64_t long_body_bytes = 16 << 10;        // beyond, a request does not occupy an io thread
   uint64_t max_body_bytes_total = 256 << 20;  // bodies being received at once, all connections together; 503 beyond
   std::chrono::milliseconds idle_timeout{75'000};    // between requests of a connection
   std::chrono::milliseconds header_timeout{15'000};  // from a request's first byte to the end of its headers

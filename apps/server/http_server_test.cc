@@ -496,9 +496,10 @@ TEST(HttpServer, ARefusalThatCannotKeepTheConnectionSaysSo) {
   Fixture fixture(behaviour);
   const std::string chunked = "POST " + std::string(kChatPath) +
                               " HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
-  const std::string requests[] = {post_head(100'000) + std::string(100'000, 'x'), chunked,
-                                  post_head(5, "Expect: 100-continue\r\n"), post_head(5, "Connection: close\r\n"),
-                                  post_head(5, "Connection: close\r\n") + "hello"};
+  const std::string requests[] = {
+      post_head(100'000) + std::string(100'000, 'x'),  chunked,
+      post_head(5, "Expect: 100-continue\r\n"),        post_head(5, "Connection: close\r\n"),
+      post_head(5, "Connection: close\r\n") + "hello", post_head(5, "Connection: close\r\n") + "hello\r\n"};
   for (const std::string& request : requests) {
     SCOPED_TRACE(request.substr(0, 150));
     RawClient client(fixture.port());

@@ -97,6 +97,14 @@ TEST(EngineChoices, OneCanBeCancelledAndTheOthersGoOn) {
   EXPECT_EQ(heard[2].tokens.size(), 30u);
 }
 
+template <typename Name>
+void submit_noting_its_end(Harness& h, const Request& r, Name name, std::vector<Name>& order) {
+  const auto note = [name, &order](const Event& e) {
+    if (e.finished) order.push_back(name);
+  };
+  ASSERT_TRUE(h.core.submit(r, note).is_ok());
+}
+
 TEST(EngineQueue, ServesByPriorityWhereThePolicySaysSoAndRefusesItElsewhere) {
   CoreOptions o = roomy();
   o.scheduler.max_seqs = 1;
@@ -106,12 +114,7 @@ TEST(EngineQueue, ServesByPriorityWhereThePolicySaysSoAndRefusesItElsewhere) {
   const auto submit = [&](int priority) {
     Request r = endless({5, 6}, 4);
     r.priority = priority;
-    ASSERT_TRUE(h.core
-                    .submit(r,
-                            [&order, priority](const Event& e) {
-                              if (e.finished) order.push_back(priority);
-                            })
-                    .is_ok());
+    submit_noting_its_end(h, r, priority, order);
   };
   for (const int priority : {0, 2, -1, 1}) submit(priority);
   h.run();
@@ -135,12 +138,7 @@ TEST(EngineQueue, AFloodOfOneTenantDoesNotKeepAnotherWaiting) {
   const auto submit = [&](const char* tenant) {
     Request r = endless({5, 6}, 4);
     r.tenant = tenant;
-    ASSERT_TRUE(h.core
-                    .submit(r,
-                            [&order, tenant](const Event& e) {
-                              if (e.finished) order.emplace_back(tenant);
-                            })
-                    .is_ok());
+    submit_noting_its_end<std::string>(h, r, tenant, order);
   };
   for (int i = 0; i < 6; ++i) submit("flood");
   for (int i = 0; i < 2; ++i) submit("modest");

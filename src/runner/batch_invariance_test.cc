@@ -14,6 +14,7 @@
 #include "io/gguf_writer.h"
 #include "models/registry.h"
 #include "quant/quantize.h"
+#include "runner/compare_for_test.h"
 #include "runner/runner.h"
 #include "runner/single_sequence.h"
 
@@ -224,15 +225,6 @@ class Company {
   std::vector<BlockId> free_;
   std::vector<Member> members_;
 };
-
-float max_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    if (!(std::abs(a[i] - b[i]) <= worst)) worst = std::abs(a[i] - b[i]);  // a NaN sticks
-  }
-  return worst;
-}
 
 struct Network {
   DType dtype;

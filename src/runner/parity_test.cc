@@ -16,6 +16,7 @@
 #include "backend/registry.h"
 #include "io/gguf.h"
 #include "models/registry.h"
+#include "runner/compare_for_test.h"
 #include "runner/runner.h"
 #include "runner/single_sequence.h"
 
@@ -104,15 +105,6 @@ std::vector<int> random_pieces(int total, std::mt19937& random) {
     total -= pieces.back();
   }
   return pieces;
-}
-
-float max_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  float worst = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    if (!(std::abs(a[i] - b[i]) <= worst)) worst = std::abs(a[i] - b[i]);  // a NaN sticks
-  }
-  return worst;
 }
 
 float range(const std::vector<float>& values) {
