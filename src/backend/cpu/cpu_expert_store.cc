@@ -143,6 +143,9 @@ void CpuExpertStore::ask_ahead(std::span<const int32_t> rest) {
 void CpuExpertStore::load(const ExpertSlots::Load& load) {
   const ExpertWeights& weights = spec_.experts[static_cast<size_t>(load.expert)];
   auto* const to = static_cast<std::byte*>(memory_.data()) + load.slot * slot_bytes_;
+  // Where memory is short, what was read ahead may be gone again. Asked for, it comes in large pieces; touched, page by
+  // page.
+  for_mapped_bytes(weights, read_ahead);
   // Rows and columns that fill a panel up must be zeros; where all are of one type, they lie where they lay before.
   if (types_differ_) std::memset(to, 0, static_cast<size_t>(slot_bytes_));
   experts_[static_cast<size_t>(load.expert)] = pack(weights, to);
