@@ -21,8 +21,8 @@ import threading
 
 import report
 
-TESTS = {"one sequence": ["-p", "0", "-n", "32"], "prompt of 512": ["-p", "512", "-n", "0"],
-         "32 sequences": ["-p", "0", "-n", "8", "-d", "16", "--parallel", "32"]}
+TESTS = {"one sequence": ["-p", "0", "-n", "16"], "prompt of 512": ["-p", "512", "-n", "0"],
+         "32 sequences": ["-p", "0", "-n", "2", "-d", "16", "--parallel", "32"]}
 
 
 class ForgottenPages:

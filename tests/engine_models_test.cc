@@ -29,6 +29,7 @@ struct Setup {
   int max_seqs, max_batched_tokens, num_blocks;
   // Finds prefixes, and frees what fell out of the window: without that mistral is as short of blocks as the others.
   bool caches = false;
+  int resident_experts = 0;  // of a layer; 0 = all
 };
 constexpr Setup kAlone{1, 512, 100};
 constexpr Setup kTogether{kRequests, 48, 1000};
@@ -44,7 +45,7 @@ std::unique_ptr<EngineCore> make_core(const std::string& model_name, const Devic
   o.block_size = kBlockSize;
   o.window = setup.caches ? 1 : 0;  // the model's, if it has one
   o.prefix_cache = setup.caches;
-  return model_core(model_name, {device.backend, device.isa, 2}, o, DType::kF16);
+  return model_core(model_name, {device.backend, device.isa, 2, setup.resident_experts}, o, DType::kF16);
 }
 
 // 16 requests that differ in everything; the first four are greedy.
@@ -152,6 +153,30 @@ TEST_P(EngineModels, SoDoesWhatIsFoundInThePrefixCache) {
     }
   }
 }
+
+class EngineModelsWithExperts : public ::testing::TestWithParam<const char*> {};
+
+// Prompts, batches and single tokens over few places for experts, which are read from the file again and again.
+TEST_P(EngineModelsWithExperts, ExpertsThatAreReadWhenTheyAreNeededChangeNothing) {
+  const std::vector<Request> requests = mixed_requests();
+  const Device best{"cpu", "auto"};
+  const auto all = run_together(*make_core(GetParam(), best, kTogether), requests);
+  for (const int places : {4, 6}) {
+    SCOPED_TRACE(places);
+    Setup setup = kTogether;
+    setup.resident_experts = places;
+    const auto core = make_core(GetParam(), best, setup);
+    expect_same(run_together(*core, requests), all);
+    const ExpertCacheCounts counts = core->stats().expert_cache;
+    EXPECT_GT(counts.slots, 0);
+    EXPECT_GT(counts.hits, 0);
+    EXPECT_GT(counts.misses, counts.slots);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, EngineModelsWithExperts,
+                         ::testing::Values("qwen3moe", "qwen2moe", "mixtral", "olmoe"),
+                         [](const auto& family) { return std::string(family.param); });
 
 INSTANTIATE_TEST_SUITE_P(Families, EngineModels,
                          ::testing::Values("llama3", "qwen2", "qwen3", "mistral", "qwen2moe", "olmoe"),

@@ -412,6 +412,28 @@ TEST_F(KeysTest, ProfilesTimeTheStepsTheyAreFor) {
   EXPECT_EQ(small()->recorder()->profile(), nullptr);
 }
 
+// A part of the experts in memory: the same to the bit, and what is read is counted.
+TEST_F(KeysTest, ExpertCacheKeepsAPartOfTheExperts) {
+  const std::string dense = *path_, moe = dense + ".many";
+  RandomModel model = random_model_shape("tiny-moe").value();
+  model.experts = 32;
+  model.ffn = 256;
+  ASSERT_TRUE(write_random_model(model, moe).is_ok());
+  *path_ = moe;
+  const auto whole = small(), part = small({{"FERRUM_EXPERT_CACHE", "4"}});
+  EXPECT_EQ(logprobs(*part), logprobs(*whole));
+  EXPECT_EQ(whole->stats().expert_cache.slots, 0);
+  const ExpertCacheCounts counts = part->stats().expert_cache;
+  const int64_t expert = 3 * model.hidden * 256 / 32 * 34;  // bytes, Q8_0
+  EXPECT_EQ(counts.slots, model.layers * ((4 << 20) / (model.layers * expert)));
+  EXPECT_GT(counts.misses, 0);
+  EXPECT_EQ(counts.bytes_read, counts.misses * expert);
+  const auto refused = load({{"FERRUM_EXPERT_CACHE", "4"}, {"FERRUM_MMAP_ONLY", "true"}});
+  EXPECT_NE(refused.status().message().find("FERRUM_EXPERT_CACHE"), std::string::npos);
+  std::filesystem::remove(moe);
+  *path_ = dense;
+}
+
 // Keys of experts, on a model that has some.
 TEST_F(KeysTest, OfExpertsDecideHowTheyAreComputedAndTimed) {
   const std::string dense = *path_, moe = dense + ".moe";
@@ -491,6 +513,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
                                              "FERRUM_DECODE_OP_PROFILE",
                                              "FERRUM_PREFILL_OP_PROFILE",
                                              "FERRUM_DECODE_LAYER_PROFILE",
+                                             "FERRUM_EXPERT_CACHE",
                                              "FERRUM_MOE_BATCHED",
                                              "FERRUM_MOE_BATCH_THRESHOLD",
                                              "FERRUM_MOE_PROFILE",

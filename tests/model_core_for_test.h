@@ -19,6 +19,7 @@ namespace ferrum {
 struct ModelDevice {
   std::string backend = "cpu", isa = "auto";
   int threads = 1;
+  int resident_experts = 0;  // of a layer; 0 = all
 };
 
 // What is of the model is filled in: the vocabulary, the window, if `options` has one, and what its saved KV is of. It
@@ -31,7 +32,10 @@ inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, con
   if (!file.is_ok()) ADD_FAILURE() << file.status().message();
   ModelSpec spec;
   const auto runner = [&](int tokens, int logits) {
-    auto backend = make_backend({device.backend, device.isa, device.threads, {tokens}});
+    auto backend = make_backend({device.backend,
+                                 device.isa,
+                                 device.threads,
+                                 {.max_tokens = tokens, .resident_experts = device.resident_experts}});
     if (!backend.is_ok()) ADD_FAILURE() << backend.status().message();
     auto model = load_model(*file, **backend, {});
     if (!model.is_ok()) ADD_FAILURE() << model.status().message();

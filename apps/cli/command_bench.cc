@@ -72,7 +72,7 @@ Result<BenchPlan> parse_plan(const BenchFlags& flags) {
 
 // Settings of the engine that shape nothing here would be accepted in vain.
 Status check_settings(const SettingFlags& given) {
-  constexpr std::array<std::string_view, 13> kUsed = {"FERRUM_BACKEND",
+  constexpr std::array<std::string_view, 14> kUsed = {"FERRUM_BACKEND",
                                                       "FERRUM_CPU_ISA",
                                                       "FERRUM_THREADS",
                                                       "FERRUM_DTYPE",
@@ -83,6 +83,7 @@ Status check_settings(const SettingFlags& given) {
                                                       "FERRUM_BLOCK_SIZE",
                                                       "FERRUM_MAX_MODEL_LEN",
                                                       "FERRUM_MAX_BATCHED_TOKENS",
+                                                      "FERRUM_EXPERT_CACHE",
                                                       "FERRUM_MOE_BATCHED",
                                                       "FERRUM_MOE_BATCH_THRESHOLD"};
   for (const auto& [name, text] : given) {

@@ -13,8 +13,13 @@ int64_t of_draft_model(const EngineStats& stats) {
   return static_cast<int64_t>(stats.draft_model.*kMember);
 }
 
+template <auto kMember>
+int64_t of_expert_cache(const EngineStats& stats) {
+  return stats.expert_cache.*kMember;
+}
+
 using S = EngineStats;
-constexpr const char *kTotals = "totals", *kPrefix = "prefix_cache";
+constexpr const char *kTotals = "totals", *kPrefix = "prefix_cache", *kExperts = "expert_cache";
 
 constexpr EngineMetric kMetrics[] = {
     {"vllm:num_requests_running", false, "Sequences in the running batch.", nullptr, nullptr, get<&S::running>},
@@ -57,6 +62,14 @@ constexpr EngineMetric kMetrics[] = {
      "evictions", get<&S::prefix_evictions>},
     {"ferrum:prefix_cache_entries", false, "Blocks that can be found.", kPrefix, "entries", get<&S::prefix_entries>},
     {"ferrum:prefix_cache_bytes", false, "Their KV, in bytes.", kPrefix, "bytes", get<&S::prefix_bytes>},
+    {"ferrum:expert_cache_hits", true, "Experts that a step needed and that were in memory, by layers.", kExperts,
+     "hits", of_expert_cache<&ExpertCacheCounts::hits>},
+    {"ferrum:expert_cache_misses", true, "Experts that a step needed and that had to be read.", kExperts, "misses",
+     of_expert_cache<&ExpertCacheCounts::misses>},
+    {"ferrum:expert_cache_read_bytes", true, "Bytes of the model file that were read for them.", kExperts, "bytes_read",
+     of_expert_cache<&ExpertCacheCounts::bytes_read>},
+    {"ferrum:expert_cache_slots", false, "Experts that have a place in memory; 0: all of them, there is no cache.",
+     kExperts, "slots", of_expert_cache<&ExpertCacheCounts::slots>},
 };
 
 }  // namespace

@@ -18,11 +18,19 @@ uintptr_t page_size() {
   return size;
 }
 
+uintptr_t page_begin(const void* data) { return reinterpret_cast<uintptr_t>(data) / page_size() * page_size(); }
+
 }  // namespace
+
+// Ranges that touch become one again, so whole pages outwards: a mapping has no more than some ten thousand pieces.
+void stop_guessing(const void* data, size_t bytes) {
+  const uintptr_t begin = page_begin(data);
+  (void)madvise(reinterpret_cast<void*>(begin), reinterpret_cast<uintptr_t>(data) + bytes - begin, MADV_RANDOM);
+}
 
 void read_ahead(const void* data, size_t bytes) {
   const auto end = reinterpret_cast<uintptr_t>(data) + bytes;
-  for (uintptr_t at = reinterpret_cast<uintptr_t>(data) / page_size() * page_size(); at < end; at += kReadAheadBytes) {
+  for (uintptr_t at = page_begin(data); at < end; at += kReadAheadBytes) {
     (void)madvise(reinterpret_cast<void*>(at), std::min(kReadAheadBytes, end - at), MADV_WILLNEED);
   }
 }

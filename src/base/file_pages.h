@@ -8,6 +8,9 @@
 
 namespace ferrum {
 
+// These bytes are asked for before they are read: the system need not guess which others will be wanted, and read them,
+// too.
+void stop_guessing(const void* data, size_t bytes);
 // Asks the system to read what it does not have of these bytes, and does not wait for it.
 void read_ahead(const void* data, size_t bytes);
 // The whole pages within these bytes leave the process; who looks there again gets them back from the file.

@@ -16,6 +16,7 @@ struct MoeCapabilities {
   int64_t num_experts = 0;
   int64_t experts_per_token = 0;
   std::optional<int64_t> moe_intermediate_size;
+  std::optional<int64_t> expert_bytes = {};  // of all experts of all layers, as stored; not in the document
 };
 
 struct ModelCapabilities {

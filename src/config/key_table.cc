@@ -153,6 +153,12 @@ std::vector<KeySpec> memory_keys() {
           "MiB of host memory for KV blocks that the cache must give up; 0: they are computed again")
           .integer(0, 1 << 30, "0")
           .affects({kPerformance, kMemory}),
+      Row("FERRUM_EXPERT_CACHE", "--expert-cache", "memory.expert_cache",
+          "MiB of memory for a model's experts; those beyond it are read from the file when they are needed; default: "
+          "all, or what the other weights leave")
+          .integer(1, 1 << 30, "")
+          .affects({kPerformance, kMemory})
+          .needs(Part::kMoe),
       Row("FERRUM_BLOCK_SIZE", "--block-size", "memory.block_size", "Tokens per block of the KV cache")
           .integer(1, 1024, "16")
           .affects({kPerformance, kMemory}),

@@ -340,8 +340,32 @@ TEST(MoeKnobs, TimeExpertsWithEverythingElse) {
   EXPECT_FALSE(resolve(moe_input({{"FERRUM_MOE_PROFILE", "0"}}))->decode_op_profile);
 }
 
+// 24 GiB are free. All experts stay while they take no more than seven eighths of what the other weights leave.
+TEST(MoeKnobs, ExpertsThatDoNotFitGetSevenEighthsOfWhatIsLeft) {
+  const auto model = [](int64_t weights_gib, int64_t experts_gib, const std::vector<Setting>& settings = {}) {
+    ResolverInput in = moe_input(settings);
+    in.model.estimated_weight_bytes = weights_gib * kGiB;
+    in.model.moe->expert_bytes = experts_gib * kGiB;
+    return resolve(in);
+  };
+  EXPECT_EQ(model(18, 16)->expert_cache_mib, std::nullopt);
+  EXPECT_EQ(model(18, 16)->find("expert_memory")->selected, "all");
+  EXPECT_EQ(model(23, 19)->expert_cache_mib, 20 * 1024 / 8 * 7);
+  const auto large = model(102, 100);
+  EXPECT_EQ(large->expert_cache_mib, 22 * 1024 / 8 * 7);
+  EXPECT_EQ(large->find("expert_memory")->selected, "19712_mib");
+  // Half of the rest is for KV: 1.375 GiB in blocks of 16 tokens with 192 KiB each.
+  EXPECT_EQ(large->kv_blocks, 22 * kGiB / 16 / (16 * 192 * 1024));
+  EXPECT_EQ(model(102, 100, {{"FERRUM_EXPERT_CACHE", "5000"}})->expert_cache_mib, 5000);
+  EXPECT_EQ(model(18, 16, {{"FERRUM_EXPERT_CACHE", "17000"}})->expert_cache_mib, std::nullopt) << "more than all";
+  EXPECT_EQ(model(18, 16, {{"FERRUM_MMAP_ONLY", "1"}})->expert_cache_mib, std::nullopt);
+  expect_error(model(18, 16, {{"FERRUM_EXPERT_CACHE", "5000"}, {"FERRUM_MMAP_ONLY", "1"}}),
+               {"FERRUM_EXPERT_CACHE", "mapped", "FERRUM_MMAP_ONLY=1"});
+  expect_error(model(40, 10), {"memory"});
+}
+
 TEST(MoeKnobs, AreRefusedForADenseModel) {
-  for (const char* key : {"FERRUM_MOE_BATCHED", "FERRUM_MOE_PROFILE", "FERRUM_MOE_LOAD_TRACE"}) {
+  for (const char* key : {"FERRUM_MOE_BATCHED", "FERRUM_MOE_PROFILE", "FERRUM_MOE_LOAD_TRACE", "FERRUM_EXPERT_CACHE"}) {
     ResolverInput dense = host_input({{key, "1"}});
     dense.model.moe.reset();
     dense.model.num_hidden_layers = 28;

@@ -48,6 +48,7 @@ struct RunConfig {
   AttentionDecode attention_decode = AttentionDecode::kLegacyPaged;
   MoeImplementation moe = MoeImplementation::kLegacy;
   MoeProfile moe_profile;
+  std::optional<int64_t> expert_cache_mib;  // of backend cpu, where not all experts have a place in memory
   bool moe_graph = false;
   bool cuda_graph = false;
   bool device_argmax = false;

@@ -13,6 +13,15 @@ bool contains(const std::vector<std::string>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
+// Of what the other weights leave free, for experts; the rest is for KV, activations and pages on their way from the
+// disk.
+constexpr int64_t kExpertEighths = 7;
+
+int64_t stored_bytes(const ResolverInput& input) {
+  const int64_t draft = input.draft ? input.draft->model.estimated_weight_bytes.value_or(0) : 0;
+  return saturating_add(input.model.estimated_weight_bytes.value_or(0), draft);
+}
+
 class MachineResolver {
  public:
   MachineResolver(const ResolverInput& input, Recorder& record, RunConfig& config)
@@ -231,7 +240,7 @@ class MachineResolver {
   // How an expert's rows are computed on the cpu; both ways give the same bits.
   Status decide_experts() {
     constexpr std::string_view kKeys[] = {"FERRUM_MOE_BATCHED", "FERRUM_MOE_BATCH_THRESHOLD", "FERRUM_MOE_PROFILE",
-                                          "FERRUM_MOE_LOAD_TRACE"};
+                                          "FERRUM_MOE_LOAD_TRACE", "FERRUM_EXPERT_CACHE"};
     if (!in_.model.moe) {
       const bool model_known = in_.model.num_hidden_layers.has_value();
       for (const std::string_view key : kKeys) {
@@ -250,6 +259,28 @@ class MachineResolver {
                    {{"gathered_from_" + std::to_string(moe.batch_threshold), "switched off"},
                     {"one_by_one", "weights would be unpacked for each row of an expert"}},
                    {Effect::kPerformance});
+    return decide_expert_cache();
+  }
+
+  Status decide_expert_cache() {
+    const bool set = settings_.has("FERRUM_EXPERT_CACHE");
+    FERRUM_RETURN_IF_ERROR(record_.first_broken({
+        {set && config_.backend != "cpu",
+         "FERRUM_EXPERT_CACHE",
+         "only the cpu backend copies experts into memory",
+         {"FERRUM_BACKEND"}},
+        {set && config_.mmap_only,
+         "FERRUM_EXPERT_CACHE",
+         "experts are used where the file is mapped",
+         {"FERRUM_MMAP_ONLY"}},
+    }));
+    config_.expert_cache_mib = expert_cache_mib(in_);
+    const std::optional<int64_t>& cache = config_.expert_cache_mib;
+    const Count by = record_.count("FERRUM_EXPERT_CACHE", {0, Source::kHardwareCapability, {}});
+    record_.select("expert_memory", cache ? 1 : 0, by,
+                   {{"all", set ? "less was asked for" : "they do not fit beside the other weights"},
+                    {cache ? std::to_string(*cache) + "_mib" : "some", "there is memory for all"}},
+                   {Effect::kPerformance, Effect::kMemory});
     return Status::ok();
   }
 
@@ -367,10 +398,23 @@ std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input) {
   return saturating_add(*target, *draft);
 }
 
+std::optional<int64_t> expert_cache_mib(const ResolverInput& input) {
+  if (!input.model.moe || !input.model.moe->expert_bytes) return std::nullopt;
+  const int64_t experts = *input.model.moe->expert_bytes;
+  if (const auto set = input.settings.get_int("FERRUM_EXPERT_CACHE")) {
+    return *set << 20 < experts ? set : std::nullopt;
+  }
+  const bool in_file = input.settings.get_bool("FERRUM_MMAP_ONLY").value_or(false);
+  if (to_lower(input.hardware.backend) != "cpu" || !input.host || in_file) return std::nullopt;
+  const int64_t left = input.host->free_memory - (stored_bytes(input) - experts);
+  if (left <= 0 || experts <= left / 8 * kExpertEighths) return std::nullopt;
+  return std::max<int64_t>(1, left / 8 * kExpertEighths >> 20);
+}
+
 std::optional<int64_t> weight_bytes(const ResolverInput& input) {
-  const auto target = input.model.estimated_weight_bytes;
-  if (!input.draft || !target) return target;
-  return saturating_add(*target, input.draft->model.estimated_weight_bytes.value_or(0));
+  if (!input.model.estimated_weight_bytes) return std::nullopt;
+  const std::optional<int64_t> cache = expert_cache_mib(input);
+  return stored_bytes(input) - (cache ? *input.model.moe->expert_bytes - (*cache << 20) : 0);
 }
 
 std::optional<int64_t> wanted_context(const ResolverInput& input) {

@@ -11,7 +11,11 @@ namespace ferrum {
 // where a model does not say.
 std::optional<int64_t> kv_bytes_per_token(const ResolverInput& input);
 
-// Of the model and the draft model.
+// MiB that the experts get where not all of them have a place in memory, by the setting or because they do not fit;
+// nullopt: all have.
+std::optional<int64_t> expert_cache_mib(const ResolverInput& input);
+
+// In memory: of the model, with as many of its experts as have a place, and the draft model.
 std::optional<int64_t> weight_bytes(const ResolverInput& input);
 
 // Tokens that a sequence may have as far as model and settings go; nullopt where neither says.

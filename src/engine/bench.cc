@@ -115,6 +115,14 @@ class Session {
   const Roofline roofline_;
 };
 
+// What the cache of experts did in a test, its warm-up included.
+void note_expert_cache(const ExpertCacheCounts& before, const ExpertCacheCounts& after, const BenchNote& on_note) {
+  if (after.slots == 0) return;
+  on_note("experts: " + std::to_string(after.hits - before.hits) + " hits, " +
+          std::to_string(after.misses - before.misses) + " misses, " +
+          std::to_string(after.bytes_read - before.bytes_read) + " bytes read");
+}
+
 }  // namespace
 
 std::vector<BenchTest> BenchPlan::tests() const {
@@ -178,9 +186,11 @@ Status run_bench(const std::string& model_path, const EngineOptions& options, co
       FERRUM_ASSIGN_OR_RETURN(const SingleModel model, open_single_model(model_path, now, demand, {}));
       Session session(model, demand, machine);
       for (const BenchTest& test : tests) {
+        const ExpertCacheCounts before = model.runner->backend().expert_cache();
         on_note(test.name() + " x " + std::to_string(test.parallel));
         FERRUM_ASSIGN_OR_RETURN(BenchRow row, session.run(test, plan.repetitions));
         row.threads = threads;
+        note_expert_cache(before, model.runner->backend().expert_cache(), on_note);
         on_row(row);
       }
     }

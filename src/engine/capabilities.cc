@@ -8,6 +8,7 @@
 #include "config/parse.h"
 #include "engine/inspect.h"
 #include "engine/memory.h"
+#include "models/weights.h"
 
 namespace ferrum {
 namespace {
@@ -34,6 +35,14 @@ std::optional<int64_t> expert_width(const Gguf& file, const InspectCapabilities&
   return c.ffn_size.size() == 1 ? positive(c.ffn_size.front()) : std::nullopt;
 }
 
+int64_t expert_bytes(const Gguf& file) {
+  int64_t bytes = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (is_expert_tensor(tensor)) bytes += static_cast<int64_t>(tensor.bytes);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file) {
@@ -43,7 +52,9 @@ ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file) {
   if (!c.architecture.empty()) m.architecture = c.architecture;
   m.weight_types = weight_types(*file);
   if (!m.weight_types.empty()) m.quantization = to_lower(m.weight_types.front());
-  if (positive(c.experts)) m.moe = MoeCapabilities{*c.experts, c.experts_used.value_or(0), expert_width(*file, c)};
+  if (positive(c.experts)) {
+    m.moe = MoeCapabilities{*c.experts, c.experts_used.value_or(0), expert_width(*file, c), expert_bytes(*file)};
+  }
   m.max_context_len = positive(c.context_length);
   m.num_hidden_layers = positive(c.layers);
   m.head_dim = positive(c.head_dim);

@@ -30,6 +30,7 @@ EngineOptions engine_options(const RunConfig& c) {
   o.kv_blocks = c.kv_blocks;
   o.expert_batch_threshold =
       c.moe_profile.batched ? narrow(c.moe_profile.batch_threshold) : std::numeric_limits<int>::max();
+  o.expert_cache_bytes = c.expert_cache_mib.value_or(0) << 20;
   o.expert_load_trace = c.moe_profile.load_trace;
   o.mmap_only = c.mmap_only;
   o.rounded_bf16 = c.rounded_bf16;
@@ -106,8 +107,8 @@ Result<EngineOptions> plan_options(const std::string& model_path, const Settings
   host.free_memory = int64_t{1} << 50;
   FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(models, host, settings, kind));
   EngineOptions options = engine_options(wanted.run);
-  if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
   if (vram_bytes) {
+    if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
     options.kv_blocks = 0;  // what the accelerator has left, at most what the sequences can use
     if (!settings.has("FERRUM_MAX_MODEL_LEN")) options.max_model_len = 0;
     return options;

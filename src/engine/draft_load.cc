@@ -49,6 +49,7 @@ Status check_draft_model(const Gguf& target, const Gguf& draft) {
 EngineOptions draft_options(const EngineOptions& target) {
   EngineOptions o = target;
   o.max_batched_tokens += target.max_seqs;
+  o.expert_cache_bytes = 0;  // the budget is the target's
   return o;
 }
 

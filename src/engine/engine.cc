@@ -35,6 +35,7 @@ Status check_options(const EngineOptions& o) {
   FERRUM_RETURN_IF_ERROR(check_range("block_size", o.block_size, 1, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("kv_blocks", o.kv_blocks, 0, int64_t{1} << 31));
   FERRUM_RETURN_IF_ERROR(check_range("swap_bytes", o.swap_bytes, 0, int64_t{1} << 50));
+  FERRUM_RETURN_IF_ERROR(check_range("expert_cache_bytes", o.expert_cache_bytes, 0, int64_t{1} << 50));
   FERRUM_RETURN_IF_ERROR(check_range("threads", o.threads, 0, 1024));
   FERRUM_RETURN_IF_ERROR(check_range("active_decode_prefill_chunk", o.active_decode_prefill_chunk, 0, 65536));
   FERRUM_RETURN_IF_ERROR(validate(o.speculation));

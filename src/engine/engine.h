@@ -19,6 +19,7 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "trace/flight_recorder.h"
+#include "types/expert_cache.h"
 #include "types/expert_load.h"
 #include "types/kernel_choice.h"
 #include "types/model_spec.h"
@@ -46,6 +47,8 @@ struct EngineOptions {
   DType kv_dtype = DType::kF16;
   // Of models with experts, cpu backend: rows of a step from which an expert's are gathered; changes no result.
   int expert_batch_threshold = 4;
+  int64_t expert_cache_bytes =
+      0;  // memory for experts, those beyond it are read when they are needed; 0 = all have a place
   bool expert_load_trace = false;  // say for each layer how its experts are kept
   bool rounded_bf16 = false;       // cpu backend: BF16 weights meet activations rounded to BF16, where the machine can
   bool mmap_only = false;          // cpu backend: compute on the weights as the file has them
@@ -134,6 +137,7 @@ struct EngineStats {
   uint64_t swapped_out = 0, swapped_in = 0;
   int64_t prefix_entries = 0, prefix_bytes = 0;  // blocks that can be found, and their KV
   std::vector<ExpertLoad> experts;               // by layer; empty for models without experts
+  ExpertCacheCounts expert_cache;
 };
 
 struct MemoryPlan;  // engine/memory_plan.h

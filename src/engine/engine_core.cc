@@ -438,6 +438,7 @@ EngineStats EngineCore::stats() const {
   }
   stats.prefix_bytes = prefix.entries * options_.block_bytes;
   stats.experts = runner_->expert_load();
+  stats.expert_cache = runner_->expert_cache();
   return stats;
 }
 

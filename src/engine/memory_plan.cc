@@ -7,9 +7,12 @@
 
 #include "backend/registry.h"
 #include "base/cores.h"
+#include "config/machine.h"
 #include "engine/draft_load.h"
+#include "engine/expert_residency.h"
 #include "engine/memory.h"
 #include "engine/model_backend.h"
+#include "engine/roofline.h"
 #include "models/registry.h"
 #include "models/spec_reader.h"
 #include "models/weights.h"
@@ -103,7 +106,7 @@ class Planner {
     plan_.model_context = spec_.max_context;
     plan_.resident_before = demand_.process.anonymous + demand_.process.file;
     add_process();
-    add_weights(weights);
+    FERRUM_RETURN_IF_ERROR(add_weights(weights));
     add_text();
     add_compute(weights);
     if (demand_.draft) FERRUM_RETURN_IF_ERROR(add_draft_model());
@@ -129,24 +132,28 @@ class Planner {
   }
 
   // The matrices that Linears and Experts are made of.
-  static std::vector<ConstView> matrices_of(const DecoderWeights& weights) {
-    std::vector<ConstView> matrices;
-    const auto take = [&matrices](const LinearSpec& linear) {
-      for (const WeightRef& part : linear.parts) matrices.push_back(part.matrix);
+  struct Matrices {
+    std::vector<ConstView> linears, experts;
+  };
+  static Matrices matrices_of(const DecoderWeights& weights) {
+    Matrices m;
+    const auto take = [&m](const LinearSpec& linear) {
+      for (const WeightRef& part : linear.parts) m.linears.push_back(part.matrix);
     };
     for (const LayerWeights& layer : weights.layers) {
       take(layer.qkv), take(layer.attn_output), take(layer.gate_up), take(layer.ffn_down), take(layer.router);
       for (const ExpertWeights& e : layer.experts.experts) {
-        matrices.insert(matrices.end(), {e.gate.matrix, e.up.matrix, e.down.matrix});
+        m.experts.insert(m.experts.end(), {e.gate.matrix, e.up.matrix, e.down.matrix});
       }
     }
     take(weights.head);
-    return matrices;
+    return m;
   }
 
   // Where a model's tensors lie; `whose` precedes the parts' names. Those that the backend copies leave the file's
   // pages, except for the table of embeddings, whose rows are read on.
-  void add_placed_weights(const Gguf& file, const DecoderWeights& weights, const std::string& whose) {
+  void add_placed_weights(const Gguf& file, const DecoderWeights& weights, const ExpertResidency& experts,
+                          const std::string& whose) {
     int64_t bytes = 0, copies = 0, left = 0;
     for (const GgufTensor& tensor : file.tensors()) bytes += static_cast<int64_t>(tensor.bytes);
     const auto file_bytes = static_cast<int64_t>(file.file_bytes());
@@ -155,20 +162,37 @@ class Planner {
       add(whose + "model file", MemoryKind::kFile, page_rounded(file_bytes), "mapped while it is copied");
       return;
     }
-    for (const ConstView& matrix : matrices_of(weights)) {
+    const auto count = [&](const ConstView& matrix, bool stays) {
       const int64_t copy = copied_bytes(backend_config(o_), matrix);
-      copies += page_rounded(copy);
+      if (stays) copies += page_rounded(copy);
       if (copy > 0 && matrix.data != weights.embedding.data) {
         left += static_cast<int64_t>(bytes_of(matrix.dtype, matrix.dim(0) * matrix.dim(1)));
       }
-    }
+    };
+    const Matrices matrices = matrices_of(weights);
+    for (const ConstView& matrix : matrices.linears) count(matrix, true);
+    for (const ConstView& matrix : matrices.experts) count(matrix, experts.places == 0);
     add(whose + "weights", MemoryKind::kFile, page_rounded(file_bytes - left),
         "the mapped file: " + format_bytes(bytes - left) + " of tensors in place, the rest metadata");
     add(whose + "packed weights", MemoryKind::kAnonymous, copies,
         copies > 0 ? "copies arranged for the vector units" : "none: all are used in place");
+    if (experts.places == 0) return;
+    add(whose + "expert cache", MemoryKind::kAnonymous, page_rounded(experts.cache_bytes),
+        "places for " + std::to_string(experts.places) + " of " + std::to_string(experts.experts) +
+            " experts of each layer; the others are read when they are needed");
   }
 
-  void add_weights(const DecoderWeights& weights) {
+  void note_streaming(const ExpertResidency& experts) {
+    if (experts.places == 0) return;
+    ExpertStreaming s;
+    s.experts = experts.experts;
+    s.places = experts.places;
+    s.cache_bytes = experts.cache_bytes;
+    s.read_bytes_per_token = static_cast<int64_t>((1 - experts.hit_share()) * static_cast<double>(experts.token_bytes));
+    plan_.streaming = s;
+  }
+
+  Status add_weights(const DecoderWeights& weights) {
     std::map<DType, MemoryPart> by_type;
     for (const GgufTensor& tensor : file_.tensors()) {
       MemoryPart& part = by_type[tensor.view.dtype];
@@ -179,8 +203,12 @@ class Planner {
     for (auto& [dtype, part] : by_type) plan_.weights.push_back(std::move(part));
     std::stable_sort(plan_.weights.begin(), plan_.weights.end(),
                      [](const MemoryPart& a, const MemoryPart& b) { return a.bytes > b.bytes; });
-    add_placed_weights(file_, weights, "");
+    FERRUM_ASSIGN_OR_RETURN(const ExpertResidency experts,
+                            expert_residency(weights, backend_config(o_), on_device() ? 0 : o_.expert_cache_bytes));
+    add_placed_weights(file_, weights, experts, "");
+    note_streaming(experts);
     add("LoRA adapters", compute_kind(), 0, "none loaded");
+    return Status::ok();
   }
 
   void add_text() {
@@ -213,7 +241,9 @@ class Planner {
     for (const LayerWeights& layer : weights.layers) {
       if (!layer.experts.experts.empty()) experts.push_back(&layer.experts);
     }
-    return scratch_bytes(backend_config(o), matrices_of(weights), experts);
+    Matrices matrices = matrices_of(weights);
+    matrices.linears.insert(matrices.linears.end(), matrices.experts.begin(), matrices.experts.end());
+    return scratch_bytes(backend_config(o), matrices.linears, experts);
   }
 
   // All of it but its KV, which has as many blocks as the target's.
@@ -223,7 +253,7 @@ class Planner {
     FERRUM_ASSIGN_OR_RETURN(const DecoderWeights weights, bind_weights(draft, draft_spec_));
     const EngineOptions o = draft_options(o_);
     const int logits = draft_logit_rows(o_);
-    add_placed_weights(draft, weights, "draft ");
+    add_placed_weights(draft, weights, {}, "draft ");
     add("draft metadata", MemoryKind::kAnonymous, metadata_size(draft).bytes, "its keys, vocabulary and tensor index");
     add("draft workspace", compute_kind(),
         workspace_bytes(draft_spec_, o.max_batched_tokens, logits) + scratch_of(weights, o),
@@ -297,15 +327,19 @@ class Planner {
 
   // What to lower: the largest part that a setting governs, unless the weights alone are too much.
   std::string biggest_lever() const {
-    int64_t weights = 0, workspace = 0, kv = 0;
+    int64_t weights = 0, workspace = 0, kv = 0, experts = 0;
     for (const MemoryPart& part : plan_.parts) {
+      if (part.name == "expert cache") experts = part.bytes;
       if (part.name.ends_with("weights")) weights += part.bytes;
       if (part.name == "workspace" || part.name == "backend scratch") workspace += part.bytes;
       if (part.name == "KV cache") kv = part.bytes;
     }
     const std::optional<int64_t> room = on_device() ? demand_.device_bytes : demand_.available;
-    if (room && weights > *room)
-      return "the weights alone take " + format_bytes(weights) + "; use a smaller model or quantisation";
+    if (room && weights > *room) {
+      return "the weights alone take " + format_bytes(weights) + "; use a smaller model or quantisation" +
+             (spec_.moe && !on_device() ? ", or keep a part of the experts in memory (FERRUM_EXPERT_CACHE)" : "");
+    }
+    if (experts > std::max(workspace, kv)) return "lower FERRUM_EXPERT_CACHE (" + format_bytes(experts) + ")";
     if (workspace > kv) return "lower max_batched_tokens (" + std::to_string(o_.max_batched_tokens) + ")";
     return "lower kv_blocks or max_model_len";
   }
@@ -373,6 +407,25 @@ int64_t metadata_bytes(const Gguf& file) { return metadata_size(file).bytes; }
 
 Result<MemoryPlan> plan_memory(const Gguf& file, const MemoryDemand& demand) { return Planner(file, demand).run(); }
 
+namespace {
+
+// Of one sequence: the experts of each layer by what they take here, the other matrices at the memory's speed.
+Status estimate_streaming(const Gguf& file, MemoryPlan& plan) {
+  FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
+  FERRUM_ASSIGN_OR_RETURN(const ExpertSeconds one, measure_expert_seconds(file, plan.options));
+  const Roofline work(file, spec, 0);
+  const double bandwidth = measure_read_bandwidth(plan.options.threads);
+  const double others = bandwidth > 0 ? (work.body().bytes + work.head().bytes) / bandwidth : 0;
+  ExpertStreaming& s = *plan.streaming;
+  s.hit_seconds = one.hit;
+  s.miss_seconds = one.miss;
+  const double hits = static_cast<double>(s.places) / s.experts;
+  s.tokens_per_second = 1 / (others + spec.num_layers * (hits * one.hit + (1 - hits) * one.miss));
+  return Status::ok();
+}
+
+}  // namespace
+
 Result<PlanReport> plan_file(const std::string& path, const EngineOptions& options, std::optional<int64_t> device_bytes,
                              bool json) {
   MemoryDemand demand;
@@ -383,7 +436,8 @@ Result<PlanReport> plan_file(const std::string& path, const EngineOptions& optio
   demand.process = process_memory();
   FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(path));
   FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));
-  FERRUM_ASSIGN_OR_RETURN(const MemoryPlan plan, plan_memory(*file, demand));
+  FERRUM_ASSIGN_OR_RETURN(MemoryPlan plan, plan_memory(*file, demand));
+  if (plan.streaming && plan.verdict.is_ok()) FERRUM_RETURN_IF_ERROR(estimate_streaming(*file, plan));
   return PlanReport{json ? render_json(plan) : render_table(plan), plan.verdict.is_ok()};
 }
 

@@ -44,6 +44,15 @@ struct MemoryDemand {
   ProcessMemory process;  // before the model is opened
 };
 
+// Of a model whose experts do not all have a place in memory, with all of them used alike.
+struct ExpertStreaming {
+  int experts = 0, places = 0;               // of a layer
+  int64_t cache_bytes = 0;                   // of all layers' places
+  int64_t read_bytes_per_token = 0;          // of the file, for one sequence alone
+  double tokens_per_second = 0;              // of one sequence, estimated from what was measured here; 0 = not measured
+  double hit_seconds = 0, miss_seconds = 0;  // of a layer's experts for one token: all in memory, none
+};
+
 struct MemoryPlan {
   std::vector<MemoryPart> parts;
   std::vector<MemoryPart> weights;  // the weights by type, most bytes first; together they are part of "weights"
@@ -51,7 +60,8 @@ struct MemoryPlan {
   int64_t kv_bytes_per_token = 0, kv_bytes_per_block = 0;  // the draft model's included
   int model_context = 0;
   std::optional<int64_t> available, device_bytes;
-  int64_t resident_before = 0;      // of the process, before the model is opened; included in the parts
+  int64_t resident_before = 0;  // of the process, before the model is opened; included in the parts
+  std::optional<ExpertStreaming> streaming;
   std::string note;                 // what was reduced to fit, for the log; empty if nothing was
   Status verdict;                   // ok, or why it does not fit and what to change
   std::vector<std::string> advice;  // what fits instead; empty if it fits

@@ -31,6 +31,35 @@ nlohmann::ordered_json or_null(const std::optional<T>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
 }
 
+std::string streaming_text(const MemoryPlan& plan) {
+  if (!plan.streaming) return "";
+  const ExpertStreaming& s = *plan.streaming;
+  char text[640];
+  std::snprintf(text, sizeof text,
+                "\nExperts: %d of %d of each layer have a place in memory (%s). With all used alike a token of one\n"
+                "sequence reads %s from the file; with some used more, less.\n",
+                s.places, s.experts, format_bytes(s.cache_bytes).c_str(), format_bytes(s.read_bytes_per_token).c_str());
+  std::string out = text;
+  if (s.tokens_per_second == 0) return out;
+  std::snprintf(
+      text, sizeof text,
+      "Measured now: a token's experts of one layer take %.2f ms when they are in memory, %.2f ms when all have "
+      "to\nbe read. One sequence is expected to generate %.2f tokens per second.\n",
+      s.hit_seconds * 1e3, s.miss_seconds * 1e3, s.tokens_per_second);
+  return out + text;
+}
+
+nlohmann::ordered_json streaming_json(const std::optional<ExpertStreaming>& s) {
+  if (!s) return nullptr;
+  return {{"experts", s->experts},
+          {"places", s->places},
+          {"cache_bytes", s->cache_bytes},
+          {"read_bytes_per_token", s->read_bytes_per_token},
+          {"hit_ms", s->hit_seconds * 1e3},
+          {"miss_ms", s->miss_seconds * 1e3},
+          {"tokens_per_second", s->tokens_per_second}};
+}
+
 }  // namespace
 
 std::string render_table(const MemoryPlan& plan) {
@@ -53,6 +82,7 @@ std::string render_table(const MemoryPlan& plan) {
                 "beside " + format_bytes(plan.resident_before) + " that this process has already");
   }
   if (plan.device_bytes) out += line("accelerator memory", *plan.device_bytes, "", "");
+  out += streaming_text(plan);
   out += "\n";
   if (!plan.note.empty()) out += "Note: " + plan.note + "\n";
   if (plan.verdict.is_ok()) return out + "It fits.\n";
@@ -78,6 +108,7 @@ std::string render_json(const MemoryPlan& plan) {
                                 {"block_size", o.block_size},
                                 {"kv_bytes_per_token", plan.kv_bytes_per_token},
                                 {"kv_bytes_per_block", plan.kv_bytes_per_block},
+                                {"expert_streaming", streaming_json(plan.streaming)},
                                 {"parts", to_json(plan.parts)},
                                 {"weights_by_type", to_json(plan.weights)},
                                 {"file_bytes", plan.total(MemoryKind::kFile)},

@@ -93,6 +93,52 @@ TEST_F(MemoryPlanTest, CountsWhatExpertsTake) {
   EXPECT_EQ(part(p, "backend scratch"), kPairs * (32 + 16) * 4 + kPairs * 4 * 4 + (3 * 8 + 1) * 4);
 }
 
+// 8 experts of 3 x 32 x 16 floats in each of 2 layers, of which a token needs 3.
+TEST_F(MemoryPlanTest, CountsThePlacesOfExpertsThatDoNotAllHaveOne) {
+  const auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/qwen3moe.gguf");
+  ASSERT_TRUE(file.is_ok());
+  file_ = *file;
+  const int64_t layers = read_model_spec(*file_)->num_layers, expert = 3 * 32 * 16 * 4;
+  MemoryDemand d = demand();
+  const MemoryPlan whole = plan(d);
+  EXPECT_FALSE(whole.streaming.has_value());
+  d.options.expert_cache_bytes = 5 * layers * expert + 100;
+  const MemoryPlan p = plan(d);
+  EXPECT_EQ(part(p, "weights"), part(whole, "weights")) << "the file's pages are given back all the same";
+  EXPECT_EQ(part(p, "expert cache"), (5 * layers * expert + 4095) / 4096 * 4096);
+  EXPECT_LT(part(p, "packed weights") + part(p, "expert cache"), part(whole, "packed weights"));
+  ASSERT_TRUE(p.streaming.has_value());
+  EXPECT_EQ(p.streaming->places, 5);
+  EXPECT_EQ(p.streaming->experts, 8);
+  EXPECT_EQ(p.streaming->read_bytes_per_token, layers * 3 * expert * 3 / 8) << "three of eight are not there";
+  EXPECT_NE(render_table(p).find("5 of 8"), std::string::npos);
+  d.available = p.host_total() - p.resident_before - part(p, "KV cache");
+  EXPECT_NE(plan(d).verdict.message(), "") << "nothing is left for KV";
+  d.available = 8 * kGiB;
+  d.options.expert_cache_bytes = 8 * layers * expert;
+  EXPECT_FALSE(plan(d).streaming.has_value()) << "room for all";
+  d.options.expert_cache_bytes = 2 * layers * expert;
+  const auto refused = plan_memory(*file_, d);
+  EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.status().message().find("FERRUM_EXPERT_CACHE"), std::string::npos);
+}
+
+// What `ferrum plan` adds: measured on the file, so positive and no more.
+TEST_F(MemoryPlanTest, MeasuresWhatExpertsTakeThatAreReadWhenTheyAreNeeded) {
+  EngineOptions o;
+  o.threads = 1;
+  o.max_seqs = 1;
+  o.expert_cache_bytes = 5 * 2 * 3 * 32 * 16 * 4;
+  const auto report =
+      plan_file(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/qwen3moe.gguf", o, std::nullopt, true);
+  ASSERT_TRUE(report.is_ok()) << report.status().message();
+  const auto json = nlohmann::json::parse(report->text);
+  EXPECT_EQ(json["expert_streaming"]["places"], 5);
+  for (const char* key : {"hit_ms", "miss_ms", "tokens_per_second"}) {
+    EXPECT_GT(json["expert_streaming"][key].get<double>(), 0) << key;
+  }
+}
+
 TEST_F(MemoryPlanTest, CountsWeightsInTheFileOrAsCopiesButForTheEmbedding) {
   const MemoryPlan packed = plan(demand());
   MemoryDemand d = demand();

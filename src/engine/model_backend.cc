@@ -6,6 +6,7 @@
 #include "backend/registry.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/expert_residency.h"
 #include "models/spec_reader.h"
 #include "models/weights.h"
 #include "ops/kv_dtype.h"
@@ -48,10 +49,14 @@ Result<std::unique_ptr<Backend>> make_model_backend(const Gguf& file, const Engi
   BackendConfig config = backend_config(options);
   // Other KV types are refused when the cache is made; there is nothing to compare with them.
   const bool gate = options.parity_gate && is_kv_dtype(options.kv_dtype);
-  if (gate) {
+  if (gate || options.expert_cache_bytes > 0) {
     FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
-    FERRUM_RETURN_IF_ERROR(bind_weights(file, spec).status());  // every tensor the sample takes is what it should be
-    config.parity = parity_sample(file, spec, options);
+    // After this, every tensor the sample takes is what it should be.
+    FERRUM_ASSIGN_OR_RETURN(const DecoderWeights weights, bind_weights(file, spec));
+    FERRUM_ASSIGN_OR_RETURN(const ExpertResidency experts,
+                            expert_residency(weights, config, options.expert_cache_bytes));
+    config.limits.resident_experts = experts.places;
+    if (gate) config.parity = parity_sample(file, spec, options);
   }
   const auto begin = std::chrono::steady_clock::now();
   auto backend = make_backend(config);

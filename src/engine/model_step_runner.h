@@ -26,6 +26,7 @@ class ModelStepRunner final : public StepRunner {
     return output.logits;
   }
   std::vector<ExpertLoad> expert_load() const override { return runner_->expert_load(); }
+  ExpertCacheCounts expert_cache() const override { return runner_->backend().expert_cache(); }
   std::string fault() const override { return runner_->router_fault(); }
   void read_block(BlockId block, std::byte* to) const override { runner_->read_block(block, to); }
   void write_block(BlockId block, const std::byte* from) override { runner_->write_block(block, from); }

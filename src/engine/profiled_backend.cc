@@ -102,9 +102,10 @@ class ProfiledOps final : public Ops {
   const int route_ = profile_->op("route");
   const int add_scaled_ = profile_->op("add_scaled");
   // In the order of ExpertPhase.
-  const std::array<int, 6> phases_ = {profile_->op("experts plan"),    profile_->op("experts gather"),
-                                      profile_->op("experts gate+up"), profile_->op("experts silu"),
-                                      profile_->op("experts down"),    profile_->op("experts combine")};
+  const std::array<int, 7> phases_ = {profile_->op("experts plan"),   profile_->op("experts gather"),
+                                      profile_->op("experts load"),   profile_->op("experts gate+up"),
+                                      profile_->op("experts silu"),   profile_->op("experts down"),
+                                      profile_->op("experts combine")};
   int phase_ = -1;
   int64_t phase_began_ = 0;
 };
@@ -150,6 +151,7 @@ class ProfiledBackend final : public Backend {
   bool supports(DType weight_type) const override { return inner_->supports(weight_type); }
   std::string arithmetic(std::span<const DType> weights) const override { return inner_->arithmetic(weights); }
   std::vector<KernelChoice> kernel_choices() const override { return inner_->kernel_choices(); }
+  ExpertCacheCounts expert_cache() const override { return inner_->expert_cache(); }
   Ops& ops() override { return ops_; }
   Result<std::unique_ptr<Linear>> make_linear(LinearSpec spec) override {
     const std::string operation = linear_name(spec);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "models/weights.h"
+
 namespace ferrum {
 namespace {
 
@@ -20,11 +22,6 @@ void add_matrix(const GgufTensor& tensor, MatrixWork& work, double share = 1) {
   }
 }
 
-// "blk.3.ffn_up.17.weight"
-bool is_expert_of_its_own(const std::string& name) {
-  return name.starts_with("blk.") && std::count(name.begin(), name.end(), '.') == 4;
-}
-
 double seconds_at(double operations, double rate) { return rate > 0 ? operations / rate : 0; }
 
 }  // namespace
@@ -35,7 +32,7 @@ Roofline::Roofline(const Gguf& file, const ModelSpec& spec, double kv_bytes_per_
   if (spec.moe) used_share_ = static_cast<double>(spec.moe->router.top_k) / spec.moe->router.num_experts;
   for (const GgufTensor& tensor : file.tensors()) {
     if (tensor.view.rank < 2) continue;
-    if (tensor.view.rank == 3 || is_expert_of_its_own(tensor.name)) {
+    if (is_expert_tensor(tensor)) {
       add_matrix(tensor, experts_, used_share_);
     } else if (tensor.name == head) {
       add_matrix(tensor, head_);

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "tensor/view.h"
 #include "types/batch.h"
+#include "types/expert_cache.h"
 #include "types/expert_load.h"
 
 namespace ferrum {
@@ -21,6 +22,7 @@ class StepRunner {
   virtual Result<ConstView> run(const Batch& batch) = 0;
   // By layer; empty without experts. By any thread, while steps run.
   virtual std::vector<ExpertLoad> expert_load() const { return {}; }
+  virtual ExpertCacheCounts expert_cache() const { return {}; }
   // What made results of the last step NaN, if that is known: "the router of layer 3 ..."; else empty.
   virtual std::string fault() const { return {}; }
   // The KV of a block as bytes, as many as CoreOptions::kv says, by the same thread. Only engines whose KV is saved and

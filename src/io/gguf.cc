@@ -151,6 +151,11 @@ uint64_t Gguf::file_bytes() const {
   return total;
 }
 
+uint64_t Gguf::file_offset(const GgufTensor& tensor) const {
+  const std::byte* const begin = sources_[static_cast<size_t>(tensor.part)].bytes.data();
+  return static_cast<uint64_t>(static_cast<const std::byte*>(tensor.view.data) - begin);
+}
+
 const GgufTensor* Gguf::find_tensor(std::string_view name) const {
   const auto it = tensor_index_.find(name);
   return it == tensor_index_.end() ? nullptr : &tensors_[it->second];

@@ -67,6 +67,9 @@ class Gguf : public GgufMetadata {
   uint64_t file_bytes() const;  // of all parts
   const std::string& part_name(int part) const { return sources_[static_cast<size_t>(part)].name; }
 
+  // Of a tensor of this file: where it begins in the file of its part.
+  uint64_t file_offset(const GgufTensor& tensor) const;
+
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* find_tensor(std::string_view name) const;  // nullptr if absent
 

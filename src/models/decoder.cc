@@ -95,6 +95,7 @@ Result<DecoderModel::Layer> DecoderModel::place_layer(LayerWeights& weights, Bac
     FERRUM_ASSIGN_OR_RETURN(layer.ffn_down, backend.make_linear(std::move(weights.ffn_down)));
   }
   if (weights.router.parts.empty()) return layer;
+  FERRUM_RETURN_IF_ERROR(check_router(weights));
   FERRUM_ASSIGN_OR_RETURN(layer.router, backend.make_linear(std::move(weights.router)));
   if (weights.router_bias.rank != 0) {
     FERRUM_ASSIGN_OR_RETURN(layer.router_bias, backend.place(weights.router_bias));

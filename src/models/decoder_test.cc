@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -265,6 +266,22 @@ TEST(DecoderExperts, StacksThatDoNotDivideAreNamed) {
                {blk(0, "ffn_gate_inp.weight"), "[16, 32]"});
   expect_error(EditedModel("qwen3moe").set_int("qwen3moe.expert_feed_forward_length", 8), StatusCode::kCorrupt,
                {blk(0, "ffn_gate_exps.weight"), "[8, 8, 32]"});
+}
+
+TEST(DecoderExperts, ARouterThatIsNoNumberIsNamedWhenItIsLoaded) {
+  const std::string router = blk(1, "ffn_gate_inp.weight"), bias = blk(0, "exp_probs_b.bias");
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> values(8 * 32, 0.5f);
+    values[77] = bad;
+    expect_error(EditedModel("qwen3moe").set_tensor(router, values, {8, 32}), StatusCode::kCorrupt, {router, "NaN"});
+    expect_error(EditedModel("qwen3moe").set_tensor(bias, {0, 0, 0, bad, 0, 0, 0, 0}, {8}), StatusCode::kCorrupt,
+                 {bias, "NaN"});
+  }
+  const std::vector<uint16_t> bf16(8 * 32, 0x7F80), f16(8 * 32, 0x7C01);
+  expect_error(EditedModel("qwen3moe").set_tensor(router, ConstView(bf16.data(), DType::kBF16, {8, 32})),
+               StatusCode::kCorrupt, {router, "NaN"});
+  expect_error(EditedModel("qwen3moe").set_tensor(router, ConstView(f16.data(), DType::kF16, {8, 32})),
+               StatusCode::kCorrupt, {router, "NaN"});
 }
 
 TEST(DecoderExperts, WrongTypesAndStrangersAreNamed) {

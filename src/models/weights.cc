@@ -1,5 +1,6 @@
 #include "models/weights.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <set>
 #include <string>
@@ -12,6 +13,22 @@ namespace {
 
 bool is_float_or_quantized(DType dtype) {
   return info(dtype).quantized || dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+// All bits of the exponent are set in what is no finite number.
+template <typename Bits>
+bool any_not_finite(const ConstView& view, Bits exponent) {
+  const auto* bits = static_cast<const Bits*>(view.data);
+  return std::any_of(bits, bits + view.elements(), [&](Bits b) { return (b & exponent) == exponent; });
+}
+
+bool has_no_number(const ConstView& view) {
+  switch (view.dtype) {
+    case DType::kF32: return any_not_finite<uint32_t>(view, 0x7F800000);
+    case DType::kF16: return any_not_finite<uint16_t>(view, 0x7C00);
+    case DType::kBF16: return any_not_finite<uint16_t>(view, 0x7F80);
+    default: return false;
+  }
 }
 
 std::string shape_text(std::initializer_list<int64_t> dims) {
@@ -242,6 +259,24 @@ class Binder {
 };
 
 }  // namespace
+
+Status check_router(const LayerWeights& layer) {
+  const auto check = [](const std::string& name, const ConstView& view) {
+    if (!has_no_number(view)) return Status::ok();
+    return corrupt("tensor " + quoted(name) +
+                   " has elements that are NaN or infinite: no token could be routed; is the " + "file damaged?");
+  };
+  for (const WeightRef& part : layer.router.parts) FERRUM_RETURN_IF_ERROR(check(part.name, part.matrix));
+  if (layer.router_bias.rank == 0) return Status::ok();
+  std::string name = layer.router.parts[0].name;
+  name.replace(name.find("ffn_gate_inp"), std::string::npos, "exp_probs_b.bias");
+  return check(name, layer.router_bias);
+}
+
+bool is_expert_tensor(const GgufTensor& tensor) {
+  return tensor.view.rank == 3 ||
+         (tensor.name.starts_with("blk.") && std::count(tensor.name.begin(), tensor.name.end(), '.') == 4);
+}
 
 Result<DecoderWeights> bind_weights(const Gguf& file, const ModelSpec& spec) { return Binder(file, spec).bind(); }
 

@@ -35,6 +35,14 @@ struct DecoderWeights {
   LinearSpec head;        // the embedding itself where the file ties them
 };
 
+// Whether a tensor holds experts: those of a layer in one tensor, or one of them, as files of 2024 have it
+// ("blk.3.ffn_up.17.weight").
+bool is_expert_tensor(const GgufTensor& tensor);
+
+// kCorrupt, naming the tensor, if an element of the layer's router is NaN or infinite (those of float types are looked
+// at): all tokens would end in an error. Ok for a layer without a router.
+Status check_router(const LayerWeights& layer);
+
 // kNotFound names a missing tensor, kCorrupt one of the wrong shape (wanted and found), kUnsupported one whose type its
 // role does not allow, or one that the network of this architecture has no place for (to ignore it would compute
 // something else than the file means).

@@ -40,6 +40,13 @@ int64_t stored_bytes(const ExpertWeights& expert) {
   return bytes;
 }
 
+void for_mapped_bytes(const ExpertWeights& expert, void (*what)(const void*, size_t)) {
+  for (const auto role : kRoles) {
+    const WeightRef& weight = expert.*role;
+    if (weight.mapped) what(weight.matrix.data, bytes_of(weight.matrix.dtype, weight.matrix.elements()));
+  }
+}
+
 bool same_types(const ExpertWeights& a, const ExpertWeights& b) {
   return std::all_of(kRoles.begin(), kRoles.end(),
                      [&](auto role) { return (a.*role).matrix.dtype == (b.*role).matrix.dtype; });
@@ -90,6 +97,7 @@ Status CpuExpertStore::make_slots() {
   context_.expert_cache.slots += places;
   for (const ExpertWeights& weights : spec_.experts) {
     types_differ_ |= !same_types(weights, spec_.experts[0]);
+    for_mapped_bytes(weights, stop_guessing);
     experts_.push_back({CpuMatrix(context_, weights.gate, nullptr), CpuMatrix(context_, weights.up, nullptr),
                         CpuMatrix(context_, weights.down, nullptr)});
   }
@@ -128,17 +136,16 @@ void CpuExpertStore::ask_ahead(std::span<const int32_t> rest) {
   for (size_t i = rest.size() - std::min(rest.size(), not_asked_); i < end; ++i) {
     not_asked_ = rest.size() - i - 1;
     if (is_there(rest[i])) continue;
-    const ExpertWeights& weights = spec_.experts[static_cast<size_t>(rest[i])];
-    for (const auto role : kRoles) {
-      const WeightRef& weight = weights.*role;
-      if (weight.mapped) read_ahead(weight.matrix.data, bytes_of(weight.matrix.dtype, weight.matrix.elements()));
-    }
+    for_mapped_bytes(spec_.experts[static_cast<size_t>(rest[i])], read_ahead);
   }
 }
 
 void CpuExpertStore::load(const ExpertSlots::Load& load) {
   const ExpertWeights& weights = spec_.experts[static_cast<size_t>(load.expert)];
   auto* const to = static_cast<std::byte*>(memory_.data()) + load.slot * slot_bytes_;
+  // Where memory is short, what was read ahead may be gone again. Asked for, it comes in large pieces; touched, page by
+  // page.
+  for_mapped_bytes(weights, read_ahead);
   // Rows and columns that fill a panel up must be zeros; where all are of one type, they lie where they lay before.
   if (types_differ_) std::memset(to, 0, static_cast<size_t>(slot_bytes_));
   experts_[static_cast<size_t>(load.expert)] = pack(weights, to);
