@@ -2,7 +2,7 @@
 //
 //   kernels_bench [--benchmark_filter=...] [--benchmark_format=json]
 //
-// memory/...       sums an array larger than the caches with plain vector loads: the bound for decoding
+// memory/...       reads an array larger than the caches (config/machine.h): the bound for decoding
 // decode/TYPE/...  one token through matrices that together exceed the caches; bytes_per_second counts stored weights
 // prefill/TYPE/... T tokens through one matrix; items_per_second counts multiply-adds twice (operations)
 // attention/TYPE/HEADS/T/C/...  T tokens at the end of C positions; bytes_per_second counts the KV once, items as above
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "backend/registry.h"
-#include "base/thread_pool.h"
+#include "config/machine.h"
 #include "ops/kv_dtype.h"
 #include "types/batch.h"
 
@@ -50,20 +50,10 @@ void set_exponents(Buffer& weights) {
 }
 
 void read_memory(benchmark::State& state, int threads) {
-  const Buffer buffer = random_weights(kBeyondCaches);
-  const auto* words = static_cast<const uint64_t*>(buffer.data());
-  constexpr int64_t kWordsPerPiece = int64_t{1} << 17;
-  ThreadPool pool(threads);
-  for (auto _ : state) {
-    pool.parallel_for(static_cast<int64_t>(kBeyondCaches / 8), kWordsPerPiece, [&](int64_t begin, int64_t end) {
-      uint64_t sums[16] = {};
-      for (int64_t i = begin; i < end; i += 16) {
-        for (int l = 0; l < 16; ++l) sums[l] += words[i + l];
-      }
-      for (uint64_t& sum : sums) benchmark::DoNotOptimize(sum);
-    });
-  }
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(kBeyondCaches));
+  double fastest = 0;
+  for (auto _ : state) fastest = std::max(fastest, measure_read_bandwidth(threads, 2 * kBeyondCaches));
+  state.counters["bytes_per_second"] =
+      benchmark::Counter(fastest, benchmark::Counter::kDefaults, benchmark::Counter::kIs1024);
 }
 
 void run_linear(benchmark::State& state, DType dtype, const std::string& isa, int threads, int64_t tokens) {

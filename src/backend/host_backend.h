@@ -3,12 +3,14 @@
 #pragma once
 
 #include "ops/backend.h"
+#include "tensor/host_memory.h"
 
 namespace ferrum {
 
 class HostBackend : public Backend {
  public:
-  Result<Buffer> allocate(size_t bytes) override { return Buffer::host(bytes); }
+  // KV and activations, which steps use from the front.
+  Result<Buffer> allocate(size_t bytes) override { return host_memory(bytes, HostUse::kFromFront); }
   Result<ConstView> place(ConstView host) override { return host; }
   Result<DeviceBatch> upload(const Batch& batch) override { return host_views(batch); }
   Result<ConstView> download(ConstView device) override { return device; }

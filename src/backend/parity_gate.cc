@@ -113,7 +113,8 @@ class DotCheck {
     set_bounds();
     if (!packed) return;
     ThreadPool alone(1);
-    auto panels = pack_panels(m, false, alone);
+    HostArena memory;
+    auto panels = pack_panels(m, false, alone, memory);
     FERRUM_CHECK(panels.is_ok(), panels.status().message());
     panels_ = std::move(*panels);
   }

@@ -40,46 +40,42 @@ Result<std::unique_ptr<Runner>> Runner::create(std::unique_ptr<Backend> backend,
   return runner;
 }
 
-// K, V and, where the type has them, the scales of K and of V, one behind the other.
-KvLayer Runner::layer_views(std::byte* data) const {
-  const ModelSpec& spec = model_->spec();
-  const auto next = [&](View view, int64_t elements) {
-    data += bytes_of(view.dtype, elements);
-    return view;
-  };
-  const int64_t rows = int64_t{options_.num_blocks} * spec.num_kv_heads * options_.block_size;
+Result<View> Runner::allocate_view(DType dtype, std::initializer_list<int64_t> dims) {
+  View view(nullptr, dtype, dims);
+  FERRUM_ASSIGN_OR_RETURN(Buffer buffer, backend_->allocate(bytes_of(dtype, view.elements())));
+  view.data = buffer.data();
+  kv_buffers_.push_back(std::move(buffer));
+  return view;
+}
+
+// K, V and, where the type has them, the scales of K and of V.
+Result<KvLayer> Runner::allocate_layer() {
+  const int64_t blocks = options_.num_blocks, heads = model_->spec().num_kv_heads;
   const auto cache = [&] {
-    return next(
-        View(data, options_.kv_dtype, {options_.num_blocks, spec.num_kv_heads, options_.block_size, spec.head_dim}),
-        rows * spec.head_dim);
+    return allocate_view(options_.kv_dtype, {blocks, heads, options_.block_size, model_->spec().head_dim});
   };
-  const auto scales = [&] {
-    return next(View(data, DType::kF32, {options_.num_blocks, spec.num_kv_heads, options_.block_size}), rows);
-  };
+  const auto scales = [&] { return allocate_view(DType::kF32, {blocks, heads, options_.block_size}); };
   KvLayer layer;
-  layer.k = cache();
-  layer.v = cache();
+  FERRUM_ASSIGN_OR_RETURN(layer.k, cache());
+  FERRUM_ASSIGN_OR_RETURN(layer.v, cache());
   if (!has_kv_scales(options_.kv_dtype)) return layer;
-  layer.k_scale = scales();
-  layer.v_scale = scales();
+  FERRUM_ASSIGN_OR_RETURN(layer.k_scale, scales());
+  FERRUM_ASSIGN_OR_RETURN(layer.v_scale, scales());
   return layer;
 }
 
 Status Runner::allocate_kv() {
-  const ModelSpec& spec = model_->spec();
+  const int layers = model_->spec().num_layers;
   kv_.dtype = options_.kv_dtype;
   kv_.block_size = options_.block_size;
   kv_.num_blocks = options_.num_blocks;
-  const int64_t layer_bytes =
-      kv_block_bytes(spec, options_.block_size, options_.kv_dtype) / spec.num_layers * options_.num_blocks;
-  for (int layer = 0; layer < spec.num_layers; ++layer) {
-    Result<Buffer> buffer = backend_->allocate(static_cast<size_t>(layer_bytes));
-    if (!buffer.is_ok()) {
-      return buffer.status().with_context("KV cache of " + std::to_string(options_.num_blocks) + " blocks, layer " +
-                                          std::to_string(layer + 1) + " of " + std::to_string(spec.num_layers));
+  for (int layer = 0; layer < layers; ++layer) {
+    Result<KvLayer> views = allocate_layer();
+    if (!views.is_ok()) {
+      return views.status().with_context("KV cache of " + std::to_string(options_.num_blocks) + " blocks, layer " +
+                                         std::to_string(layer + 1) + " of " + std::to_string(layers));
     }
-    kv_.layers.push_back(layer_views(static_cast<std::byte*>(buffer->data())));
-    kv_buffers_.push_back(std::move(buffer).value());
+    kv_.layers.push_back(std::move(views).value());
   }
   return Status::ok();
 }

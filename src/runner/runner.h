@@ -57,7 +57,8 @@ class Runner {
       : options_(options), backend_(std::move(backend)), model_(std::move(model)) {}
 
   Status allocate_kv();
-  KvLayer layer_views(std::byte* data) const;
+  Result<View> allocate_view(DType dtype, std::initializer_list<int64_t> dims);
+  Result<KvLayer> allocate_layer();
   template <typename Visitor>  // visitor(bytes of this block in a view, how many)
   void visit_block(BlockId block, const Visitor& visitor) const;
   void copy_blocks(const std::vector<BlockCopy>& copies);
@@ -68,7 +69,7 @@ class Runner {
   RunnerOptions options_;
   std::unique_ptr<Backend> backend_;  // first of the device's things, so that it is destroyed last
   std::unique_ptr<Model> model_;
-  std::vector<Buffer> kv_buffers_;  // one per layer: K, V, their scales
+  std::vector<Buffer> kv_buffers_;  // of each layer K, V, their scales: one each, since each is used from its front
   KvCache kv_;
   Workspace workspace_;
   std::vector<float> hidden_;    // the last step's hidden states, if asked for

@@ -105,10 +105,15 @@ static void attend_in_parts(CpuContext& context, const Cut& cut, int64_t chunks,
     const auto for_parts = [&](int64_t begin, int64_t end, const auto& body) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t unit = i / wave, token = unit / kv_heads, chunk = cut.first_chunk(token) + at + i % wave;
-        if (chunk <= cut.last_chunk(token)) body(unit, part(unit, chunk, i));
+        if (chunk > cut.last_chunk(token)) continue;
+        AttentionTask task = part(unit, chunk, i);
+        task.more = i + 1 < end && (i + 1) / wave == unit;
+        body(unit, task);
       }
     };
-    context.pool.parallel_for(units * wave, 1, [&](int64_t begin, int64_t end) {
+    // Several in a row for a thread, which fetches the next one while it computes.
+    const int64_t grain = std::max<int64_t>(1, units * wave / (kTasksPerThread * context.pool.size()));
+    context.pool.parallel_for(units * wave, grain, [&](int64_t begin, int64_t end) {
       for_parts(begin, end, [&](int64_t, const AttentionTask& task) { context.kernels.attention.attend(task); });
     });
     for_parts(0, units * wave, [&](int64_t unit, const AttentionTask& task) {

@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "moe/bucket_plan.h"
 #include "ops/backend.h"
+#include "tensor/host_memory.h"
 
 namespace ferrum {
 
@@ -20,6 +21,7 @@ struct CpuContext {
   const BackendLimits limits;
   const WeightLayout layout;
   ThreadPool pool;
+  HostArena panels;  // of all Linears
 
   // Scratch of Linear::forward, used by one of them at a time; grown when a Linear is made, never while one runs.
   Buffer activations;  // ActBlock [max_tokens, blocks of the widest quantised Linear]

@@ -83,6 +83,7 @@ struct AttentionTask {
   // Not null: only one chunk, whose values are not divided yet, and per head its largest score and sum of weights.
   float* stats = nullptr;
   int64_t chunk = 0;
+  bool more = false;  // the same thread computes the next chunk next, so that its KV is worth fetching
 };
 
 // The same bits in one go, or chunk by chunk, in any order and on any thread, and merged in ascending order.

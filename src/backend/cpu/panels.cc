@@ -12,8 +12,9 @@
 namespace ferrum {
 namespace {
 
-// After which the file's pages are given back; far more than a loop over the threads costs.
-constexpr size_t kSliceBytes = size_t{4} << 20;
+// Of panels that a thread makes before it gives back the file's pages under them: what is resident in both forms, and
+// enough for the call, and the interruption of the other threads that it takes, not to matter.
+constexpr size_t kPieceBytes = size_t{256} << 10;
 
 enum class Order { kAsStored, kBitPlanes };
 
@@ -140,8 +141,8 @@ size_t panel_bytes(DType dtype, int64_t rows, int64_t columns) {
   return static_cast<size_t>(panels_of(rows) * kPanelRows) * bytes_of(dtype, wide);
 }
 
-Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool) {
-  FERRUM_ASSIGN_OR_RETURN(Buffer packed, Buffer::host(panel_bytes(matrix.dtype, matrix.dim(0), matrix.dim(1))));
+Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool, HostArena& memory) {
+  FERRUM_ASSIGN_OR_RETURN(Buffer packed, memory.take(panel_bytes(matrix.dtype, matrix.dim(0), matrix.dim(1))));
   pack_panels_at(matrix, mapped, pool, static_cast<std::byte*>(packed.data()));
   return packed;
 }
@@ -154,18 +155,22 @@ void pack_panels_at(const ConstView& matrix, bool mapped, ThreadPool& pool, std:
                         static_cast<size_t>(info(dtype).block_bytes), rows};
   const bool floats = has_float_panels(dtype);
   const size_t panel_size = panel_bytes(dtype, kPanelRows, columns);
-  const int64_t slice = std::max<int64_t>(1, static_cast<int64_t>(kSliceBytes / panel_size));
-  for (int64_t first = 0; first < panels_of(rows); first += slice) {
-    const int64_t count = std::min(slice, panels_of(rows) - first);
-    pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t panel = first + begin; panel < first + end; ++panel) {
-        std::byte* const at = to + static_cast<size_t>(panel) * panel_size;
-        floats ? pack_float_panel(matrix, panel, at) : packing.pack(panel, at);
-      }
-    });
-    const int64_t done = std::min(rows, (first + count) * kPanelRows);
-    if (mapped) drop_pages(packing.stored, static_cast<size_t>(done) * packing.row_bytes);
-  }
+  const auto rows_before = [&](int64_t panel) { return std::min(rows, panel * kPanelRows); };
+  const auto drop = [&](int64_t begin, int64_t end) {
+    const int64_t first = rows_before(begin), past = rows_before(end);
+    drop_pages(packing.stored + static_cast<size_t>(first) * packing.row_bytes,
+               static_cast<size_t>(past - first) * packing.row_bytes);
+  };
+  const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / panel_size));
+  pool.parallel_for(panels_of(rows), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      std::byte* const at = to + static_cast<size_t>(panel) * panel_size;
+      floats ? pack_float_panel(matrix, panel, at) : packing.pack(panel, at);
+    }
+    if (mapped) drop(begin, end);
+  });
+  // What the pieces share, and what the system mapped around them.
+  if (mapped) drop(0, panels_of(rows));
 }
 
 }  // namespace ferrum

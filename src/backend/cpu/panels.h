@@ -10,7 +10,7 @@
 #include "backend/cpu/kernels.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "tensor/view.h"
+#include "tensor/host_memory.h"
 
 namespace ferrum {
 
@@ -25,7 +25,7 @@ size_t panel_bytes(DType dtype, int64_t rows, int64_t columns);
 // The panels of a stored matrix [rows, columns], made by all threads of the pool. With `mapped`, the matrix lies in a
 // read-only mapping of a file, and its pages leave the process as they have been read, so that they are never resident
 // in both forms; who reads the matrix again gets them back from the file. kCapacity without memory for the panels.
-Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool);
+Result<Buffer> pack_panels(const ConstView& matrix, bool mapped, ThreadPool& pool, HostArena& memory);
 // The same into panel_bytes() of zeroed memory, on a cache line.
 void pack_panels_at(const ConstView& matrix, bool mapped, ThreadPool& pool, std::byte* to);
 

@@ -51,7 +51,8 @@ class RoundedBf16Products : public ::testing::Test {
 std::vector<float> products(const FloatPanelKernel& kernel, const WeightRef& weight, Matrix& x) {
   const int64_t rows = weight.matrix.dim(0), columns = weight.matrix.dim(1), stride = float_tile_stride(columns);
   ThreadPool alone(1);
-  const Buffer panels = pack_panels(weight.matrix, false, alone).value();
+  HostArena memory;
+  const Buffer panels = pack_panels(weight.matrix, false, alone, memory).value();
   std::vector<std::byte> tiles(static_cast<size_t>((x.rows_ + kFloatTileTokens) * stride * kernel.element));
   for (int64_t token = 0; token < x.rows_; token += kFloatTileTokens) {
     kernel.arrange({x.row(token), columns, std::min<int64_t>(kFloatTileTokens, x.rows_ - token), columns, stride,

@@ -97,7 +97,7 @@ static void attend_some(const AttentionTask& task, int row, int count) {
   }
   Chunk chunk;
   if (task.stats != nullptr) {
-    locate<Kv>(task, task.chunk * kAttentionChunk, first, last, chunk);
+    locate<Kv>(task, task.chunk * kAttentionChunk, first, last, task.more ? last : 0, chunk);
     attend_in_chunk<Kv>(task, chunk, rows, states, count);
     for (int r = 0; r < count; ++r) {
       task.stats[2 * (row + r)] = states[r].largest;
@@ -106,7 +106,7 @@ static void attend_some(const AttentionTask& task, int row, int count) {
     return;
   }
   for (int64_t begin = first / kAttentionChunk * kAttentionChunk; begin <= last; begin += kAttentionChunk) {
-    locate<Kv>(task, begin, first, last, chunk);
+    locate<Kv>(task, begin, first, last, last, chunk);
     attend_in_chunk<Kv>(task, chunk, rows, states, count);
   }
   for (int r = 0; r < count; ++r) finish_row(rows[r], task.head_dim, states[r]);

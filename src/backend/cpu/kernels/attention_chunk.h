@@ -9,7 +9,7 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kPositions = 16;  // of a tile of scores
 constexpr int kMaxRows = kManyRegisters ? 12 : 4;
-constexpr int kAhead = 8;  // positions by which V is fetched early
+constexpr int kAheadRuns = 4;  // 8 or 16 KB for heads of 128: less waits for memory, more was slower, too
 // Vectors per row in flight: rows times vectors are the accumulators, which have to fit the registers.
 constexpr int vectors_of(int rows) { return kManyRegisters ? (rows > 4 ? 2 : 4) : 4 / rows; }
 
@@ -23,47 +23,78 @@ struct Merge {
   float keep, gain;
 };
 
-// Where a chunk's visible positions are. Positions count from the chunk's beginning.
+// Where a chunk's visible positions are. Positions count from the chunk's beginning; a run is `lanes` of them, which
+// are neighbours in K and in V.
+//
+// Runs are listed in the order in which they are read: all of K, all of V, the next chunk's K. With each one, the one
+// kAheadRuns later is fetched, since processors do not find their way through a block table by themselves.
 struct Chunk {
   int64_t begin;
-  int lanes;                                     // of K
-  int first, last;                               // visible to some row
-  const std::byte* k[kAttentionChunk];           // element 0; from first rounded down to a multiple of lanes
-  const std::byte* v[kAttentionChunk + kAhead];  // the end repeats the last one
-  alignas(64) float k_scale[kAttentionChunk];
+  int lanes, shift;  // of K: 1 << shift
+  int first, last;   // visible to some row
+  int first_run, num_runs;
+  const std::byte* runs[2 * kAttentionChunk + kAheadRuns];
+  alignas(64) float k_scale[kAttentionChunk];  // by position
   alignas(64) float v_scale[kAttentionChunk];
 };
+FERRUM_INLINE const std::byte* const* k_run(const Chunk& chunk, int run) { return chunk.runs + run - chunk.first_run; }
+FERRUM_INLINE const std::byte* const* v_run(const Chunk& chunk, int run) { return k_run(chunk, run) + chunk.num_runs; }
 
 template <typename Kv>
 constexpr bool kScaled = Kv::kBytes == 1;
 
+// Walks through the block table, run by run.
+struct TableWalk {
+  int64_t block, at;  // the run begins at position `at` of this entry's block
+};
+FERRUM_INLINE TableWalk walk_from(const AttentionTask& task, int64_t position) {
+  return {position / task.block_size, position % task.block_size};
+}
+FERRUM_INLINE void walk_on(const AttentionTask& task, int64_t lanes, TableWalk& walk) {
+  walk.at += lanes;
+  if (walk.at < task.block_size) return;
+  walk.at = 0;
+  ++walk.block;
+}
+// The run's first row of this KV head in K and V, counted in rows.
+FERRUM_INLINE int64_t row_at(const AttentionTask& task, const TableWalk& walk) {
+  return int64_t{task.table[walk.block]} * (task.block_stride / task.head_dim) + walk.at;
+}
+
+// `last_fetched`: the last position that is computed after this chunk, of those that another chunk's task does not.
 template <typename Kv>
-FERRUM_INLINE void locate(const AttentionTask& task, int64_t begin, int64_t first, int64_t last, Chunk& chunk) {
-  const int64_t block_size = task.block_size, n = task.head_dim;
+FERRUM_INLINE void locate(const AttentionTask& task, int64_t begin, int64_t first, int64_t last, int64_t last_fetched,
+                          Chunk& chunk) {
+  const int64_t block_size = task.block_size;
+  const size_t row_bytes = static_cast<size_t>(task.head_dim) * Kv::kBytes;
   // The largest power of two up to 16 that divides the block size (kv_layout.h).
   const int64_t lanes = (block_size | 16) & -(block_size | 16);
   chunk.begin = begin;
   chunk.lanes = static_cast<int>(lanes);
+  chunk.shift = __builtin_ctz(static_cast<unsigned>(lanes));
   chunk.first = static_cast<int>(first > begin ? first - begin : 0);
   chunk.last = static_cast<int>(last - begin < kAttentionChunk ? last - begin : kAttentionChunk - 1);
-  const int64_t end = begin + chunk.last + 1;
-  for (int64_t p = begin + chunk.first / lanes * lanes; p < end;) {
-    const int64_t at = p % block_size, left = block_size - at < end - p ? block_size - at : end - p;
-    const int64_t base = int64_t{task.table[p / block_size]} * task.block_stride;
-    const auto j = static_cast<int>(p - begin);
-    for (int64_t i = 0; i < left; ++i) {
-      const int64_t lane = (at + i) & (lanes - 1);
-      chunk.k[j + i] = task.k + static_cast<size_t>(base + (at + i - lane) * n + lane) * Kv::kBytes;
-      chunk.v[j + i] = task.v + static_cast<size_t>(base + (at + i) * n) * Kv::kBytes;
-    }
+  chunk.first_run = chunk.first >> chunk.shift;
+  chunk.num_runs = (chunk.last >> chunk.shift) - chunk.first_run + 1;
+  TableWalk walk = walk_from(task, begin + chunk.first_run * lanes);
+  int i = 0;
+  for (; i < chunk.num_runs; ++i, walk_on(task, lanes, walk)) {
+    const int64_t row = row_at(task, walk);
+    chunk.runs[i] = task.k + static_cast<size_t>(row) * row_bytes;
+    chunk.runs[i + chunk.num_runs] = task.v + static_cast<size_t>(row) * row_bytes;
     if constexpr (kScaled<Kv>) {
-      const int64_t scales = base / n + at;
-      std::memcpy(chunk.k_scale + j, task.k_scale + scales, static_cast<size_t>(left) * sizeof(float));
-      std::memcpy(chunk.v_scale + j, task.v_scale + scales, static_cast<size_t>(left) * sizeof(float));
+      const int64_t at = (chunk.first_run + i) * lanes;
+      const size_t bytes = static_cast<size_t>(lanes) * sizeof(float);
+      std::memcpy(chunk.k_scale + at, task.k_scale + row, bytes);
+      std::memcpy(chunk.v_scale + at, task.v_scale + row, bytes);
     }
-    p += left;
   }
-  for (int i = 1; i <= kAhead; ++i) chunk.v[chunk.last + i] = chunk.v[chunk.last];
+  const int64_t next = begin + kAttentionChunk;
+  walk = walk_from(task, next);
+  for (i += chunk.num_runs; i < 2 * chunk.num_runs + kAheadRuns; ++i, walk_on(task, lanes, walk)) {
+    const bool more = walk.block * block_size + walk.at <= last_fetched;
+    chunk.runs[i] = more ? task.k + static_cast<size_t>(row_at(task, walk)) * row_bytes : chunk.runs[i - 1];
+  }
 }
 
 // What kRows rows see of a chunk.
@@ -98,36 +129,45 @@ FERRUM_INLINE bool look(const Chunk& chunk, const AttentionRow* rows, RowTile<kR
   return see.some_first <= see.some_last;
 }
 
+// A step of some tiles' scores: element d of K times that of the rows' heads.
+template <typename Kv, int kRows, int kTiles>
+FERRUM_INLINE void add_products(const AttentionRow* rows, const std::byte* const* k, int64_t d,
+                                F32 (&acc)[kRows][kTiles]) {
+  F32 x[kTiles];
+  for (int i = 0; i < kTiles; ++i) x[i] = Kv::load16(k[i] + static_cast<size_t>(d) * kPositions * Kv::kBytes);
+  for (int r = 0; r < kRows; ++r) {
+    const F32 q = set1(rows[r].q[d]);
+    for (int i = 0; i < kTiles; ++i) acc[r][i] = fma(q, x[i], acc[r][i]);
+  }
+}
+
 // Several tiles at once, from K in 16 lanes. Lanes of positions that a row does not see are masked in weigh().
 template <typename Kv, int kRows>
 FERRUM_INLINE void score_tiles(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
                                const RowTile<kRows>& see, float (*scores)[kAttentionChunk]) {
   constexpr int kTiles = vectors_of(kRows);
+  constexpr int64_t kLine = 64 / (kPositions * Kv::kBytes);  // elements of a tile in a cache line
   const int last = see.some_last / kPositions;
   const int64_t n = task.head_dim;
   for (int tile = see.some_first / kPositions; tile <= last; tile += kTiles) {
     const std::byte *k[kTiles], *ahead[kTiles];
     for (int i = 0; i < kTiles; ++i) {
-      const int at = tile + i < last ? tile + i : last, next = at + kTiles < last ? at + kTiles : last;
-      k[i] = chunk.k[at * kPositions];
-      ahead[i] = chunk.k[next * kPositions];
+      const int at = tile + i < last ? tile + i : last;
+      k[i] = k_run(chunk, at)[0];
+      ahead[i] = k_run(chunk, at)[kAheadRuns];
     }
     F32 acc[kRows][kTiles];
     for (int r = 0; r < kRows; ++r) {
       for (int i = 0; i < kTiles; ++i) acc[r][i] = zero();
     }
-    for (int64_t d = 0; d < n; ++d) {
+    int64_t d = 0;
+    for (; d + kLine <= n; d += kLine) {
       const size_t at = static_cast<size_t>(d) * kPositions * Kv::kBytes;
-      F32 x[kTiles];
-      for (int i = 0; i < kTiles; ++i) {
-        x[i] = Kv::load16(k[i] + at);
-        if (kRows <= 4 && at % 64 == 0) __builtin_prefetch(ahead[i] + at);
-      }
-      for (int r = 0; r < kRows; ++r) {
-        const F32 q = set1(rows[r].q[d]);
-        for (int i = 0; i < kTiles; ++i) acc[r][i] = fma(q, x[i], acc[r][i]);
-      }
+      for (int i = 0; i < kTiles; ++i) __builtin_prefetch(ahead[i] + at, 0, 2);
+#pragma GCC unroll 4
+      for (int64_t e = 0; e < kLine; ++e) add_products<Kv, kRows, kTiles>(rows, k, d + e, acc);
     }
+    for (; d < n; ++d) add_products<Kv, kRows, kTiles>(rows, k, d, acc);
     for (int i = 0; i < kTiles && tile + i <= last; ++i) {
       const int at = (tile + i) * kPositions;
       for (int r = 0; r < kRows; ++r) {
@@ -150,7 +190,8 @@ FERRUM_INLINE void score_pieces(const AttentionTask& task, const Chunk& chunk, c
       for (int j = 0; j < kPositions; j += chunk.lanes) {
         const int p = tile + j;
         if (p + chunk.lanes <= first || p > last) continue;
-        std::memcpy(gathered + static_cast<size_t>(j) * Kv::kBytes, chunk.k[p] + static_cast<size_t>(d) * piece, piece);
+        std::memcpy(gathered + static_cast<size_t>(j) * Kv::kBytes,
+                    *k_run(chunk, p >> chunk.shift) + static_cast<size_t>(d) * piece, piece);
       }
       acc = fma(set1(q[d]), Kv::load16(gathered), acc);
     }
@@ -196,23 +237,36 @@ template <typename Kv, int kRows, int kVectors>
 struct Values {
   F32 acc[kRows][kVectors];
 
+  // Positions begin..end - 1, all in one run.
   template <bool kRagged>
-  FERRUM_INLINE void add(Values& v, const Chunk& chunk, const RowTile<kRows>& see,
-                         const float (*weights)[kAttentionChunk], int begin, int end, size_t at, int64_t n) {
-    for (int j = begin; j < end; ++j) {
+  FERRUM_INLINE void add_run(Values& values, const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
+                             int begin, int end, const std::byte* v, const std::byte* ahead, size_t row_bytes,
+                             int64_t n) {
+    for (int j = begin; j < end; ++j, v += row_bytes, ahead += row_bytes) {
       F32 x[kVectors];
       for (int i = 0; i < kVectors; ++i) {
-        const std::byte* p = chunk.v[j] + at + static_cast<size_t>(i) * 16 * Kv::kBytes;
+        const std::byte* p = v + static_cast<size_t>(i) * 16 * Kv::kBytes;
         x[i] = n == 16 ? Kv::load16(p) : load_some<Kv>(p, n);
       }
-      if (kRows <= 4 && !kRagged) {
-        for (size_t b = 0; b < kVectors * 16 * Kv::kBytes; b += 64) __builtin_prefetch(chunk.v[j + kAhead] + at + b);
-      }
+      for (size_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(ahead + b, 0, 2);
       for (int r = 0; r < kRows; ++r) {
         if (kRagged && (j < see.first[r] || j > see.last[r])) continue;  // a weight of 0 would let NaN through
         const F32 w = set1(weights[r][j]);
-        for (int i = 0; i < kVectors; ++i) v.acc[r][i] = fma(w, x[i], v.acc[r][i]);
+        for (int i = 0; i < kVectors; ++i) values.acc[r][i] = fma(w, x[i], values.acc[r][i]);
       }
+    }
+  }
+
+  template <bool kRagged>
+  FERRUM_INLINE void add(Values& values, const AttentionTask& task, const Chunk& chunk, const RowTile<kRows>& see,
+                         const float (*weights)[kAttentionChunk], int begin, int end, size_t at, int64_t n) {
+    const size_t row_bytes = static_cast<size_t>(task.head_dim) * Kv::kBytes;
+    for (int j = begin; j < end;) {
+      const int run = j >> chunk.shift, next = (run + 1) << chunk.shift, stop = next < end ? next : end;
+      const size_t before = static_cast<size_t>(j & (chunk.lanes - 1)) * row_bytes;
+      const std::byte* const* v = v_run(chunk, run);
+      add_run<kRagged>(values, see, weights, j, stop, v[0] + before + at, v[kAheadRuns] + before, row_bytes, n);
+      j = stop;
     }
   }
 };
@@ -227,9 +281,9 @@ FERRUM_INLINE void add_some_values(const AttentionTask& task, const Chunk& chunk
   for (int r = 0; r < kRows; ++r) {
     for (int i = 0; i < kVectors; ++i) v.acc[r][i] = zero();
   }
-  V::template add<true>(v, chunk, see, weights, see.some_first, see.common_first, at, n);
-  V::template add<false>(v, chunk, see, weights, see.common_first, see.common_last + 1, at, n);
-  V::template add<true>(v, chunk, see, weights, see.common_last + 1, see.some_last + 1, at, n);
+  V::template add<true>(v, task, chunk, see, weights, see.some_first, see.common_first, at, n);
+  V::template add<false>(v, task, chunk, see, weights, see.common_first, see.common_last + 1, at, n);
+  V::template add<true>(v, task, chunk, see, weights, see.common_last + 1, see.some_last + 1, at, n);
   for (int r = 0; r < kRows; ++r) {
     if (see.first[r] > see.last[r]) continue;
     for (int i = 0; i < kVectors; ++i) {
@@ -248,9 +302,12 @@ FERRUM_INLINE void add_some_values(const AttentionTask& task, const Chunk& chunk
 template <typename Kv, int kRows>
 FERRUM_INLINE void add_values(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
                               const RowTile<kRows>& see, const float (*weights)[kAttentionChunk], const Merge* merges) {
-  constexpr int kVectors = vectors_of(kRows);
+  constexpr int kVectors = vectors_of(kRows), kWide = kRows <= 2 ? 2 * kVectors : kVectors;
   const int64_t n = task.head_dim;
   int64_t i = 0;
+  for (; i + 16 * kWide <= n; i += 16 * kWide) {
+    add_some_values<Kv, kRows, kWide>(task, chunk, rows, see, weights, merges, i, 16);
+  }
   for (; i + 16 * kVectors <= n; i += 16 * kVectors) {
     add_some_values<Kv, kRows, kVectors>(task, chunk, rows, see, weights, merges, i, 16);
   }
