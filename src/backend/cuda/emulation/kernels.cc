@@ -1,0 +1,9 @@
+// Every kernel, compiled for the host.
+#include "backend/cuda/kernels/rows.cuh"
+#include "backend/cuda/kernels/table.h"
+
+namespace ferrum::cuda::emulated {
+
+KernelTable kernels() { return {row_kernels()}; }
+
+}  // namespace ferrum::cuda::emulated
