@@ -39,7 +39,7 @@ function(ferrum_cuda_objects out)
   endforeach()
   # -fmad=false: a multiplication and an addition are one operation only where a kernel says fmaf, so that the emulator,
   # which compiles the same source, computes the same bits.
-  set(flags -std=c++20 -O3 -fmad=false -lineinfo -I${CMAKE_SOURCE_DIR}/src -Xcompiler=-fPIC,-Wall,-Wextra -Xptxas=-v)
+  set(flags -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr -lineinfo -I${CMAKE_SOURCE_DIR}/src -Xcompiler=-fPIC,-Wall,-Wextra -Xptxas=-v)
   if(FERRUM_WERROR)
     list(APPEND flags -Werror=all-warnings)
   endif()

@@ -23,7 +23,11 @@ class CudaOps final : public Ops {
   void add_scaled(View x, ConstView delta, ConstView scale) override;
 
  private:
+  // Room for spans that are computed apart; allocated once, for as many as there can be.
+  Status make_partials(AttentionArgs& args);
+
   Queue& queue_;
+  Buffer partials_;
 };
 
 }  // namespace ferrum::cuda

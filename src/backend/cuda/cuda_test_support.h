@@ -64,9 +64,14 @@ class OnDevice {
 
  private:
   void* copy(const void* data, size_t bytes) {
-    const ConstView placed = backend_.place(ConstView(data, DType::kI8, {static_cast<int64_t>(bytes)})).value();
+    // A host backend uses what it is given where it is.
+    const auto* first = static_cast<const std::byte*>(data);
+    copies_.push_back(std::make_unique<std::vector<std::byte>>(first, first + bytes));
+    const ConstView placed =
+        backend_.place(ConstView(copies_.back()->data(), DType::kI8, {static_cast<int64_t>(bytes)})).value();
     return const_cast<void*>(placed.data);
   }
+  std::vector<std::unique_ptr<std::vector<std::byte>>> copies_;
   Backend& backend_;
 };
 

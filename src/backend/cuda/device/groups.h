@@ -6,5 +6,6 @@
 namespace ferrum::cuda::device {
 
 RowKernels rows_on_device();
+KvKernels kv_on_device();
 
 }  // namespace ferrum::cuda::device

@@ -1,6 +1,7 @@
 // The vocabulary of kernels/simt.h for the host's compiler: what a GPU does with it, one thread after the other.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>  // and with it ::fmaf, ::sqrtf, ...: not all are in std
 #include <cstdint>
@@ -20,6 +21,8 @@ using emulation::gridDim;
 using emulation::Site;
 using emulation::threadIdx;
 using std::cos;
+using std::max;
+using std::min;
 using std::sin;
 
 struct alignas(8) uint2 {

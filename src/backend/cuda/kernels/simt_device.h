@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#define FERRUM_KERNEL(threads) __global__ __launch_bounds__(threads)
+#define FERRUM_KERNEL(threads) __global__ __launch_bounds__(threads, 1)
 #define FERRUM_DEVICE __device__ __forceinline__
 
 namespace ferrum::cuda::device {
