@@ -37,7 +37,7 @@ def kernels_in(text):
 def short(names):
     """Mangled names without namespaces and arguments."""
     text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
-    return [re.sub(r"\(.*\)$|^void |ferrum::cuda::device::|ferrum::", "", line) for line in text.splitlines()]
+    return [re.sub(r"(?<=>|\w)\(ferrum.*\)$|^void |ferrum::cuda::device::|\(int\)", "", line) for line in text.splitlines()]
 
 
 def main():

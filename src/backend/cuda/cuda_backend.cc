@@ -30,7 +30,7 @@ bool CudaBackend::supports(DType) const { return true; }
 
 Result<std::unique_ptr<Linear>> CudaBackend::make_linear(LinearSpec spec) {
   FERRUM_RETURN_IF_ERROR(validate_linear(spec));
-  return unsupported("backend 'cuda' cannot multiply with weights yet");
+  return make_cuda_linear(spec, queue_, activations_, limits_.max_tokens);
 }
 
 Result<std::unique_ptr<Experts>> CudaBackend::make_experts(ExpertsSpec spec) {
@@ -74,6 +74,18 @@ Result<DeviceBatch> CudaBackend::upload(const Batch& batch) {
   FERRUM_RETURN_IF_ERROR(queue_.device().copy_to_device(uploaded_.data(), staging_.data(), total));
   upload_in_flight_ = true;
   return arrays;
+}
+
+void CudaBackend::copy_to_host(void* host, const void* device, size_t bytes) {
+  queue_.note(queue_.device().copy_to_host(host, device, bytes));
+  queue_.note(queue_.device().synchronize());
+}
+void CudaBackend::copy_to_device(void* device, const void* host, size_t bytes) {
+  queue_.note(queue_.device().copy_to_device(device, host, bytes));
+  queue_.note(queue_.device().synchronize());
+}
+void CudaBackend::copy_on_device(void* to, const void* from, size_t bytes) {
+  queue_.note(queue_.device().copy_on_device(to, from, bytes));
 }
 
 Result<ConstView> CudaBackend::download(ConstView device) {

@@ -73,6 +73,11 @@ inline void mma_s8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
   Mma<int32_t> mine{d, a, b};
   emulation::warp_collective(0xffffffffu, site, multiply_s8, &mine);
 }
+// m16n8k16 of bytes: the fragments of its A and B are the first halves of those of m16n8k32.
+inline void mma_s8_k16(int32_t (&d)[4], uint32_t a0, uint32_t a1, uint32_t b,
+                       Site site = {__builtin_FILE(), __builtin_LINE()}) {
+  mma_s8(d, {a0, a1, 0, 0}, {b, 0}, site);
+}
 inline void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                     Site site = {__builtin_FILE(), __builtin_LINE()}) {
   Mma<float> mine{d, a, b};

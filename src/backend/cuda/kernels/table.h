@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/cuda/kernels/kv.h"
+#include "backend/cuda/kernels/linear.h"
 #include "backend/cuda/kernels/rows.h"
 
 namespace ferrum::cuda {
@@ -9,6 +10,7 @@ namespace ferrum::cuda {
 struct KernelTable {
   RowKernels rows;
   KvKernels kv;
+  LinearKernels linear;
 };
 
 namespace device {
