@@ -2,6 +2,8 @@
 // uploading and downloading are the identity.
 #pragma once
 
+#include <cstring>
+
 #include "ops/backend.h"
 #include "tensor/host_memory.h"
 
@@ -13,6 +15,9 @@ class HostBackend : public Backend {
   Result<Buffer> allocate(size_t bytes) override { return host_memory(bytes, HostUse::kFromFront); }
   Result<ConstView> place(ConstView host) override { return host; }
   Result<DeviceBatch> upload(const Batch& batch) override { return host_views(batch); }
+  void copy_to_host(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_to_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_on_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   Result<ConstView> download(ConstView device) override { return device; }
 };
 

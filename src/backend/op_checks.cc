@@ -44,11 +44,11 @@ void is_cache(const KvLayer& kv, int64_t heads, int64_t block_size, int64_t head
 
 }  // namespace
 
-void embed(const ConstView& table, const ConstView& ids, const View& y) {
+void embed(const ConstView& table, const ConstView& ids, const View& y, Indices where) {
   FERRUM_CHECK(table.rank == 2, "embedding table is " + describe(table));
   is_vector(ids, DType::kI32, y.dim(0), "ids");
   is_matrix(y, DType::kF32, ids.dim(0), table.dim(1), "y");
-  indices_below(ids, table.dim(0), "token id");
+  if (where == Indices::kOnHost) indices_below(ids, table.dim(0), "token id");
 }
 
 void rms_norm(const ConstView& x, const ConstView& weight, const View& y) {
@@ -67,7 +67,7 @@ void rope_cos_sin(const ConstView& positions, const ConstView& inv_freq, const V
   is_matrix(cos_sin, DType::kF32, positions.dim(0), 2 * inv_freq.dim(0), "cos_sin");
 }
 
-void norm_rope_store(const QkvArgs& a) {
+void norm_rope_store(const QkvArgs& a, Indices where) {
   const int64_t tokens = a.q.dim(0);
   is_matrix(a.q, DType::kF32, tokens, int64_t{a.num_heads} * a.head_dim, "q");
   is_matrix(a.k, DType::kF32, tokens, int64_t{a.num_kv_heads} * a.head_dim, "k");
@@ -78,7 +78,7 @@ void norm_rope_store(const QkvArgs& a) {
   if (a.k_norm.rank > 0) is_vector(a.k_norm, DType::kF32, a.head_dim, "k_norm");
   FERRUM_CHECK(a.rope_dim % 2 == 0 && a.rope_dim <= a.head_dim, "rope_dim must be even and within the head");
   is_cache(a.kv, a.num_kv_heads, a.block_size, a.head_dim);
-  indices_below(a.slots, a.kv.k.dim(0) * a.block_size, "slot");
+  if (where == Indices::kOnHost) indices_below(a.slots, a.kv.k.dim(0) * a.block_size, "slot");
 }
 
 void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv, const View& out) {
@@ -103,10 +103,10 @@ void silu_mul(const ConstView& gate_up, const View& y) {
   is_matrix(y, DType::kF32, gate_up.dim(0), gate_up.dim(1) / 2, "y");
 }
 
-void gather_rows(const ConstView& x, const ConstView& rows, const View& y) {
+void gather_rows(const ConstView& x, const ConstView& rows, const View& y, Indices where) {
   is_vector(rows, DType::kI32, y.dim(0), "rows");
   is_matrix(y, DType::kF32, rows.dim(0), x.dim(1), "y");
-  indices_below(rows, x.dim(0), "row");
+  if (where == Indices::kOnHost) indices_below(rows, x.dim(0), "row");
 }
 
 void route(const RouteArgs& a) {

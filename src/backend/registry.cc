@@ -8,6 +8,8 @@
 #include "backend/cpu/cpu_experts.h"
 #include "backend/cpu/cpu_linear.h"
 #include "backend/cpu/panels.h"
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/device/open.h"
 #include "backend/reference/reference_backend.h"
 #include "base/cores.h"
 
@@ -71,6 +73,12 @@ Result<std::unique_ptr<Backend>> make_cpu(const BackendConfig& config) {
       std::make_unique<CpuBackend>(isa, std::move(kernels), threads, config.limits, config.layout));
 }
 
+Result<std::unique_ptr<Backend>> make_cuda(const BackendConfig& config) {
+  FERRUM_ASSIGN_OR_RETURN(cuda::OpenDevice opened, cuda::open_cuda_device());
+  return std::unique_ptr<Backend>(
+      std::make_unique<cuda::CudaBackend>(std::move(opened.device), opened.kernels, config.limits));
+}
+
 struct Entry {
   std::string_view name;
   Maker make;
@@ -80,6 +88,7 @@ struct Entry {
 constexpr std::array kBackends = {
     Entry{"reference", make_reference},
     Entry{"cpu", make_cpu},
+    Entry{"cuda", make_cuda},
 };
 
 constexpr auto kNames = [] {

@@ -28,7 +28,7 @@ struct BackendConfig {
   std::span<const KernelLevel> kernel_levels = {};  // best first; empty = those of this machine. Others are for tests
 };
 
-// Names make_backend accepts: "reference", "cpu".
+// Names make_backend accepts: "reference", "cpu", "cuda"; the last is refused where no CUDA device can be used.
 std::span<const std::string_view> backend_names();
 
 // Instruction sets that backend "cpu" can be told to use, slowest first, whether or not this machine has them.
@@ -51,8 +51,8 @@ int64_t copied_bytes(const BackendConfig& config, const ConstView& weight);
 int64_t expert_slot_bytes(const BackendConfig& config, const ExpertsSpec& experts);
 
 // kInvalidArgument: unknown name or isa (the message lists the choices), threads or limits out of range.
-// kUnsupported: this machine lacks the forced isa. kInternal: a kernel fails the parity gate at every
-// level. kCapacity: no memory for the scratch.
+// kUnsupported: this machine lacks the forced isa, or a CUDA device for "cuda". kInternal: a kernel fails the parity
+// gate at every level. kCapacity: no memory for the scratch.
 Result<std::unique_ptr<Backend>> make_backend(const BackendConfig& config);
 
 }  // namespace ferrum

@@ -51,6 +51,11 @@ class Backend {
   virtual Result<ConstView> place(ConstView host) = 0;
   // The step's arrays on the device; valid until the next call and as long as `batch` lives.
   virtual Result<DeviceBatch> upload(const Batch& batch) = 0;
+  // Bytes of device memory, in order with the ops. copy_to_host() waits until they are there; copy_to_device() has read
+  // them when it returns. A failure shows at the next download().
+  virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  virtual void copy_to_device(void* device, const void* host, size_t bytes) = 0;
+  virtual void copy_on_device(void* to, const void* from, size_t bytes) = 0;
   // Waits for the device and gives host-readable f32 rows; valid until the next call.
   virtual Result<ConstView> download(ConstView device) = 0;
 };

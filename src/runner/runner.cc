@@ -1,7 +1,6 @@
 #include "runner/runner.h"
 
 #include <atomic>
-#include <cstring>
 #include <string>
 
 #include "ops/kv_dtype.h"
@@ -147,24 +146,25 @@ void Runner::visit_block(BlockId block, const Visitor& visitor) const {
 
 void Runner::read_block(BlockId block, std::byte* to) const {
   visit_block(block, [&](const std::byte* part, size_t bytes) {
-    std::memcpy(to, part, bytes);
+    backend_->copy_to_host(to, part, bytes);
     to += bytes;
   });
 }
 
 void Runner::write_block(BlockId block, const std::byte* from) {
   visit_block(block, [&](std::byte* part, size_t bytes) {
-    std::memcpy(part, from, bytes);
+    backend_->copy_to_device(part, from, bytes);
     from += bytes;
   });
 }
 
 void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
-  if (copies.empty()) return;
-  std::vector<std::byte> bytes(static_cast<size_t>(block_bytes()));
   for (const BlockCopy& copy : copies) {
-    read_block(copy.from, bytes.data());
-    write_block(copy.to, bytes.data());
+    if (copy.from == copy.to) continue;
+    const std::ptrdiff_t blocks = copy.to - copy.from;
+    visit_block(copy.from, [&](std::byte* part, size_t bytes) {
+      backend_->copy_on_device(part + blocks * static_cast<std::ptrdiff_t>(bytes), part, bytes);
+    });
   }
 }
 

@@ -1,0 +1,11 @@
+// Every kernel, compiled for the host.
+#include "backend/cuda/kernels/kv.cuh"
+#include "backend/cuda/kernels/linear.cuh"
+#include "backend/cuda/kernels/rows.cuh"
+#include "backend/cuda/kernels/table.h"
+
+namespace ferrum::cuda::emulated {
+
+KernelTable kernels() { return {row_kernels(), kv_kernels(), linear_kernels()}; }
+
+}  // namespace ferrum::cuda::emulated

@@ -1,0 +1,24 @@
+// Stored matrices as the kernels of kernels/linear.h read them: on the host, before they are copied to the device.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/cuda/kernels/linear.h"
+#include "tensor/view.h"
+
+namespace ferrum::cuda {
+
+// The arrays of QuantWeights. Rows are filled up to whole tiles with scales of zero.
+struct PackedWeights {
+  std::vector<uint32_t> low;
+  std::vector<uint16_t> high;
+  std::vector<int8_t> scales;
+  std::vector<uint8_t> mins;
+  std::vector<uint16_t> d, m;
+};
+
+// `matrix` is of a type in kFormats, rows follow each other.
+PackedWeights pack_weights(const ConstView& matrix);
+
+}  // namespace ferrum::cuda
