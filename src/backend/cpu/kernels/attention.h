@@ -71,16 +71,15 @@ FERRUM_INLINE void attend_rows(const AttentionTask& task, const Chunk& chunk, co
   add_values<Kv, kRows>(task, chunk, rows, tile, weights, merges);
 }
 
-template <typename Kv>
+template <typename Kv, int kRows = kSharedRows>
 FERRUM_INLINE void attend_in_chunk(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
                                    RowState* states, int count) {
   int r = 0;
-  if constexpr (kMaxRows > 4) {
-    for (; r + kMaxRows <= count; r += kMaxRows) attend_rows<Kv, kMaxRows>(task, chunk, rows + r, states + r);
+  for (; r + kRows <= count; r += kRows) attend_rows<Kv, kRows>(task, chunk, rows + r, states + r);
+  if constexpr (kRows > 1) {
+    constexpr int kFewer = kRows > 4 ? 4 : kRows / 2;
+    attend_in_chunk<Kv, kFewer>(task, chunk, rows + r, states + r, count - r);
   }
-  for (; r + 4 <= count; r += 4) attend_rows<Kv, 4>(task, chunk, rows + r, states + r);
-  for (; r + 2 <= count; r += 2) attend_rows<Kv, 2>(task, chunk, rows + r, states + r);
-  if (r < count) attend_rows<Kv, 1>(task, chunk, rows + r, states + r);
 }
 
 // `count` rows from `row` on.

@@ -8,8 +8,7 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kPositions = 16;  // of a tile of scores
-constexpr int kMaxRows = kManyRegisters ? 12 : 4;
-constexpr int kAheadRuns = 4;  // 8 or 16 KB for heads of 128: less waits for memory, more was slower, too
+constexpr int kAheadRuns = 4;   // 8 or 16 KB for heads of 128: less waits for memory, more was slower, too
 // Vectors per row in flight: rows times vectors are the accumulators, which have to fit the registers.
 constexpr int vectors_of(int rows) { return kManyRegisters ? (rows > 4 ? 2 : 4) : 4 / rows; }
 

@@ -16,6 +16,7 @@ constexpr int kTokenTile = 4;
 constexpr bool kManyRegisters = false;
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
+constexpr int kSharedRows = 4;
 
 struct F32 {
   __m256 a, b;

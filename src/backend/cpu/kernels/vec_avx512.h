@@ -15,6 +15,7 @@ constexpr int kTokenTile = 8;
 constexpr bool kManyRegisters = true;  // 32, each of a whole F32
 constexpr int kTilePanels = 2;         // panels and tokens that share the loads of unpacked weights
 constexpr int kTileTokens = 6;
+constexpr int kSharedRows = 12;
 
 struct F32 {
   __m512 v;

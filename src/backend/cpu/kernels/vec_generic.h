@@ -29,8 +29,10 @@ constexpr bool kManyRegisters = false;  // 32 that hold a whole F32 each
 constexpr int kTilePanels = 1;          // panels and tokens that share the loads of unpacked weights
 #if defined(FERRUM_NEON)
 constexpr int kTileTokens = 4;
+constexpr int kSharedRows = 4;  // rows of attention that share the loads of K and V
 #else
 constexpr int kTileTokens = 2;
+constexpr int kSharedRows = 1;  // fma() takes longer than any load, and the compiler long enough
 #endif
 
 typedef float F32x4 __attribute__((vector_size(16)));
