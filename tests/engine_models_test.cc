@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "models/spec_reader.h"
 #include "tests/model_core_for_test.h"
 
 namespace ferrum {
@@ -161,9 +162,11 @@ TEST_P(EngineModelsWithExperts, ExpertsThatAreReadWhenTheyAreNeededChangeNothing
   const std::vector<Request> requests = mixed_requests();
   const Device best{"cpu", "auto"};
   const auto all = run_together(*make_core(GetParam(), best, kTogether), requests);
-  for (const int places : {4, 6}) {
+  const auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + GetParam() + ".gguf");
+  const RouterSpec router = read_model_spec(**file)->moe->router;
+  for (const int places : {router.top_k, router.num_experts - 1}) {
     SCOPED_TRACE(places);
-    Setup setup = kTogether;
+    auto setup = kTogether;
     setup.resident_experts = places;
     const auto core = make_core(GetParam(), best, setup);
     expect_same(run_together(*core, requests), all);
