@@ -120,6 +120,62 @@ TEST(CudaLinear, GivesATokenTheSameBitsInEveryBatch) {
   }
 }
 
+// A group of 32 weights as kernels/linear.h has them.
+struct Group {
+  std::vector<int> q;
+  float scale, offset;
+};
+Group group_of(const BlockQ8_0& b, int) { return {{b.qs, b.qs + 32}, f16_to_f32(b.d), 0.0f}; }
+Group group_of(const BlockQ4_K& b, int group) {
+  uint8_t scales[8], mins[8];
+  unpack_scales_q4_k(b.scales, scales, mins);
+  Group g{
+      {}, f16_to_f32(b.d) * static_cast<float>(scales[group]), -(f16_to_f32(b.dmin) * static_cast<float>(mins[group]))};
+  for (int i = 0; i < 32; ++i) g.q.push_back(b.qs[32 * (group / 2) + i] >> (4 * (group % 2)) & 0x0f);
+  return g;
+}
+
+// The arithmetic that kernels/linear.h promises, in the order it promises.
+template <typename Block>
+float promised(const Stored& w, int64_t row, const float* x, bool has_offset) {
+  std::vector<ActBlock32> activations(static_cast<size_t>(w.cols / 32));
+  quantize_activations(x, activations.data(), w.cols);
+  const auto* blocks = reinterpret_cast<const Block*>(w.row(row));
+  constexpr int kGroups = kElementsOf<Block> / 32;
+  float result = 0, segment = 0;
+  for (int64_t g = 0; g < w.cols / 32; ++g) {
+    const Group group = group_of(blocks[g / kGroups], static_cast<int>(g % kGroups));
+    const ActBlock32& a = activations[static_cast<size_t>(g)];
+    int dot = 0;
+    for (size_t i = 0; i < 32; ++i) dot += group.q[i] * a.qs[i];
+    segment = std::fma(static_cast<float>(dot) * group.scale, a.d, segment);
+    if (has_offset) segment = std::fma(group.offset, a.d * static_cast<float>(a.sum), segment);
+    if ((g + 1) % 16 != 0 && g + 1 != w.cols / 32) continue;
+    result += segment;
+    segment = 0;
+  }
+  return result;
+}
+
+TEST(CudaLinear, GivesTheBitsOfItsArithmetic) {
+  Random random(16);
+  Matrix x = Matrix::random(random, 2, 1280);
+  const Stored q8 = random_stored(random, DType::kQ8_0, 17, 1280), q4 = random_stored(random, DType::kQ4_K, 17, 1280);
+  for (const auto& backend : cuda_backends()) {
+    for (const Stored* w : {&q8, &q4}) {
+      const auto linear = backend->make_linear({{{"w", w->view(), {}}}}).value();
+      const std::vector<float> y = multiply(*backend, *linear, x);
+      for (int64_t t = 0; t < 2; ++t) {
+        for (int64_t r = 0; r < 17; ++r) {
+          const float expected =
+              w == &q8 ? promised<BlockQ8_0>(*w, r, x.row(t), false) : promised<BlockQ4_K>(*w, r, x.row(t), true);
+          EXPECT_EQ(y[static_cast<size_t>(17 * t + r)], expected) << to_string(w->dtype) << ", " << backend->describe();
+        }
+      }
+    }
+  }
+}
+
 TEST(CudaLinear, NotANumberShowsInItsTokenOnly) {
   Random random(15);
   for (DType dtype : {DType::kQ4_K, DType::kF16}) {

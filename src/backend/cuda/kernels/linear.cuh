@@ -40,9 +40,9 @@ FERRUM_KERNEL(32 * kLinearWarps) void float_linear(const FloatLinearArgs a) {
       if (first + t < a.tokens) sums[t] = fmaf(w, a.x.data[(first + t) * a.x.stride + i], sums[t]);
     }
   }
-  for (int t = 0; t < kFloatTokens; ++t) {
+  for (int t = 0; t < kFloatTokens && first + t < a.tokens; ++t) {
     const float sum = warp_sum(sums[t]);
-    if (lane != 0 || first + t >= a.tokens) continue;
+    if (lane != 0) continue;
     a.y.data[(first + t) * a.y.stride + row] = a.bias != nullptr ? sum + a.bias[row] : sum;
   }
 }
