@@ -69,7 +69,10 @@ struct ExactActivations {
       : n(columns),
         blocks_per_row((columns + kActElements - 1) / kActElements),
         floats(static_cast<size_t>(kTokens * n)) {
-    blocks.resize(static_cast<size_t>(kTokens * blocks_per_row));
+    ActBlock empty{};
+    std::fill_n(empty.start32, 8, kSumStart);
+    std::fill_n(empty.start16, 16, kSumStart);
+    blocks.assign(static_cast<size_t>(kTokens * blocks_per_row), empty);
     Random random;
     for (int64_t t = 0; t < kTokens; ++t) {
       for (int64_t i = 0; i < n; ++i) {
@@ -203,8 +206,8 @@ Finding check_quantize(const Kernels& kernels, int64_t columns) {
     const float near = 1e-5f * (1 + std::abs(sum));
     if (std::memcmp(block.q + g % 8 * kGroup, wanted[g].qs, kGroup) != 0 || block.d[g % 8] != wanted[g].d ||
         !(std::abs(block.sum32[g % 8] - sum) <= near) || !(std::abs(halves - sum) <= near) ||
-        block.start32[g % 8] != -128 * wanted[g].sum ||
-        block.start16[g % 8 * 2] + block.start16[g % 8 * 2 + 1] != block.start32[g % 8]) {
+        block.start32[g % 8] != kSumStart - 128 * wanted[g].sum ||
+        block.start16[g % 8 * 2] - kSumStart + block.start16[g % 8 * 2 + 1] != block.start32[g % 8]) {
       return "group " + std::to_string(g) + " of 32 activations differs from the reference";
     }
   }

@@ -6,14 +6,15 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kRangeColumns = 512;  // at most
-constexpr int kFewTokens = 16;      // which meet fewer columns at a time, so that reading and computing overlap
+constexpr int kFewTokens = 64;  // which meet fewer columns at a time, so that reading, unpacking and computing overlap
 constexpr int kFewColumns = 256;
-constexpr int kPassTokens = 256;  // whose running sums live on the stack
+constexpr int kPassTokens = 264;  // whose running sums live on the stack
 
 // Columns of one panel: quads of four, scales and offsets by groups.
 struct UnpackedRange {
   alignas(64) std::byte q[kRangeColumns / 4][64];
   alignas(64) float scale[kRangeColumns / 16][kPanelRows];
+  alignas(64) float less[kRangeColumns / 16][kPanelRows];
   alignas(64) float offset[kRangeColumns / 16][kPanelRows];
 };
 
@@ -32,10 +33,10 @@ struct RangeTask {
 };
 
 // Formats that are alike in all that the products of unpacked weights see share their code.
-template <int kTheWidth, bool kTheOffset>
+template <int kTheWidth, bool kTheOffset, bool kShort>
 struct UnpackedFormat {
   static constexpr int kWidth = kTheWidth;
-  static constexpr bool kOffset = kTheOffset;
+  static constexpr bool kOffset = kTheOffset, kShortScale = kShort;
 };
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -33,11 +33,14 @@ FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, cons
   }
 #pragma GCC unroll 2
   for (int p = 0; p < kPanels; ++p) {
-    const F32 scale = load(task.panels[p].scale[at]);
-    const F32 offset = Format::kOffset ? load(task.panels[p].offset[at]) : scale;
+    const UnpackedRange& w = task.panels[p];
+    GroupScales scales;
+    scales.scale = load(w.scale[at]);
+    if constexpr (Format::kShortScale) scales.less = load(w.less[at]);
+    if constexpr (Format::kOffset) scales.offset = load(w.offset[at]);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
-      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scale, offset, activations_of<Format::kWidth>(x[t], g));
+      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scales, activations_of<Format::kWidth>(x[t], g));
     }
   }
 }
