@@ -18,7 +18,7 @@ namespace ferrum {
 namespace {
 
 constexpr int64_t kRows = 40;       // of a weight matrix: two panels and a half
-constexpr int64_t kTokens = 29;     // through a Linear: with 8 and 1, tiles of every size that a level has (6, 4, 2, 1)
+constexpr int64_t kTokens = 31;     // through a Linear: with 8 and 1, tiles of every size that a level has (8, 4, 2, 1)
 constexpr int64_t kPositions = 37;  // that attention reads: several KV blocks and a rest
 constexpr int kGroup = 32;          // activations that share a scale
 

@@ -51,10 +51,10 @@ static void pass_over_panels(const DotTask& task, int64_t row, int64_t token, in
       // The next panels come after these.
       range.next[p] = at + columns < task.columns ? place(at + columns) : panel + kPanels * kPanelRows * task.row_bytes;
     }
+    if (at + columns >= task.columns) range.results = &task;
+    range.row = row;
+    range.token = token;
     range_times_tokens<Unpacked, kPanels>(range, tokens);
-  }
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int p = 0; p < kPanels; ++p) store_rows(task, row + p * kPanelRows, token + t, load(sums[p][t]));
   }
 }
 

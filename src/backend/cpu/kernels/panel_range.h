@@ -30,6 +30,9 @@ struct RangeTask {
   // What is unpacked next is fetched while the first tokens are multiplied: so many bytes per panel and group.
   const std::byte* next[kTilePanels] = {};
   size_t next_bytes = 0;
+  // With the last range of columns: what wants the results, for the rows of the first panel and the first token.
+  const DotTask* results = nullptr;
+  int64_t row = 0, token = 0;
 };
 
 // Formats that are alike in all that the products of unpacked weights see share their code.

@@ -53,9 +53,20 @@ FERRUM_INLINE void fetch_next(const RangeTask& task, int64_t group) {
   }
 }
 
+// Results of neighbouring tokens lie far apart, often in one set of the caches: what a tile writes is fetched when it
+// begins and written when it ends, while it is still there.
+template <int kPanels, int kTokens>
+FERRUM_INLINE void fetch_results(const RangeTask& task, int64_t token) {
+  const float* y = task.results->y + (task.token + token) * task.results->y_stride + task.row;
+  for (int t = 0; t < kTokens; ++t, y += task.results->y_stride) {
+    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(y + p * kPanelRows, 1);
+  }
+}
+
 template <typename Format, int kPanels, int kTokens>
 static void tile_of_range(const RangeTask& task, int64_t token) {
   constexpr int kPerBlock = 256 / Format::kWidth;
+  if (task.results != nullptr) fetch_results<kPanels, kTokens>(task, token);
   F32 sums[kPanels][kTokens];
   const ActBlock* x[kTokens];
 #pragma GCC unroll 8
@@ -77,7 +88,13 @@ static void tile_of_range(const RangeTask& task, int64_t token) {
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) store(task.sums[p][token + t], sums[p][t]);
+    for (int p = 0; p < kPanels; ++p) {
+      if (task.results != nullptr) {
+        store_rows(*task.results, task.row + p * kPanelRows, task.token + token + t, sums[p][t]);
+      } else {
+        store(task.sums[p][token + t], sums[p][t]);
+      }
+    }
   }
 }
 
