@@ -18,7 +18,7 @@ namespace ferrum {
 namespace {
 
 constexpr int64_t kRows = 40;       // of a weight matrix: two panels and a half
-constexpr int64_t kTokens = 31;     // through a Linear: with 8 and 1, tiles of every size that a level has (8, 4, 2, 1)
+constexpr int64_t kTokens = 31;     // through a Linear: with 12, 10 and 1, tiles of every size (8, 6, 4, 2, 1)
 constexpr int64_t kPositions = 37;  // that attention reads: several KV blocks and a rest
 constexpr int kGroup = 32;          // activations that share a scale
 
@@ -153,7 +153,7 @@ class DotCheck {
     task.x_stride = quantized ? x_.blocks_per_row : x_.n;
     task.y = got.data();
     task.y_stride = rows_;
-    for (const int64_t tokens : {kTokens, int64_t{8}, int64_t{1}}) {
+    for (const int64_t tokens : {kTokens, int64_t{12}, int64_t{10}, int64_t{1}}) {
       task.tokens = tokens;
       prepare(task);
       dot(task);

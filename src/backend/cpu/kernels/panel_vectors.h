@@ -110,6 +110,7 @@ template <typename Format, int kPanels>
 static void range_times_tokens(RangeTask task, int64_t tokens) {
   int64_t t = 0;
   tiles_of_range<Format, kPanels, kTileTokens>(task, t, tokens);
+  if constexpr (kTileTokens > 6) tiles_of_range<Format, kPanels, 6>(task, t, tokens);
   if constexpr (kTileTokens > 4) tiles_of_range<Format, kPanels, 4>(task, t, tokens);
   if constexpr (kTileTokens > 2) tiles_of_range<Format, kPanels, 2>(task, t, tokens);
   tiles_of_range<Format, kPanels, 1>(task, t, tokens);
