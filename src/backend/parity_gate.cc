@@ -18,7 +18,7 @@ namespace ferrum {
 namespace {
 
 constexpr int64_t kRows = 40;       // of a weight matrix: two panels and a half
-constexpr int64_t kTokens = 29;     // through a Linear: with 8 and 1, tiles of every size that a level has (6, 4, 2, 1)
+constexpr int64_t kTokens = 31;     // through a Linear: with 12, 10 and 1, tiles of every size (8, 6, 4, 2, 1)
 constexpr int64_t kPositions = 37;  // that attention reads: several KV blocks and a rest
 constexpr int kGroup = 32;          // activations that share a scale
 
@@ -69,7 +69,10 @@ struct ExactActivations {
       : n(columns),
         blocks_per_row((columns + kActElements - 1) / kActElements),
         floats(static_cast<size_t>(kTokens * n)) {
-    blocks.resize(static_cast<size_t>(kTokens * blocks_per_row));
+    ActBlock empty{};
+    std::fill_n(empty.start32, 8, kSumStart);
+    std::fill_n(empty.start16, 16, kSumStart);
+    blocks.assign(static_cast<size_t>(kTokens * blocks_per_row), empty);
     Random random;
     for (int64_t t = 0; t < kTokens; ++t) {
       for (int64_t i = 0; i < n; ++i) {
@@ -151,7 +154,7 @@ class DotCheck {
     task.x_stride = quantized ? x_.blocks_per_row : x_.n;
     task.y = got.data();
     task.y_stride = rows_;
-    for (const int64_t tokens : {kTokens, int64_t{8}, int64_t{1}}) {
+    for (const int64_t tokens : {kTokens, int64_t{12}, int64_t{10}, int64_t{1}}) {
       task.tokens = tokens;
       prepare(task);
       dot(task);
@@ -204,8 +207,8 @@ Finding check_quantize(const Kernels& kernels, int64_t columns) {
     const float near = 1e-5f * (1 + std::abs(sum));
     if (std::memcmp(block.q + g % 8 * kGroup, wanted[g].qs, kGroup) != 0 || block.d[g % 8] != wanted[g].d ||
         !(std::abs(block.sum32[g % 8] - sum) <= near) || !(std::abs(halves - sum) <= near) ||
-        block.start32[g % 8] != -128 * wanted[g].sum ||
-        block.start16[g % 8 * 2] + block.start16[g % 8 * 2 + 1] != block.start32[g % 8]) {
+        block.start32[g % 8] != kSumStart - 128 * wanted[g].sum ||
+        block.start16[g % 8 * 2] - kSumStart + block.start16[g % 8 * 2 + 1] != block.start32[g % 8]) {
       return "group " + std::to_string(g) + " of 32 activations differs from the reference";
     }
   }

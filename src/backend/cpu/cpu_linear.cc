@@ -17,10 +17,13 @@ namespace {
 // the hand-out and to be read as a stream, small enough that the threads end together.
 constexpr int64_t kPiecesPerThread = 8;
 constexpr int64_t kRowsOfPiece = 2 * kPanelRows;  // or a multiple of it
-// Tokens that walk over all rows before the next ones do: their activations stay in the second-level cache meanwhile.
-// A multiple of the tiles that any kernel works in.
-constexpr int64_t kTokensPerPass = 240;
-static_assert(kTokensPerPass % kFloatTileTokens == 0);
+// Tokens that walk over all rows before the next ones do, and unpack the weights once: at most so many, and of long
+// rows as many as let their activations stay in the second-level cache meanwhile. A multiple of the tiles that any
+// kernel works in.
+constexpr int64_t kTokensPerPass = 264;
+constexpr int64_t kTokensPerTile = 24;
+constexpr int64_t kActBlocksPerPass = (int64_t{1} << 20) / static_cast<int64_t>(sizeof(ActBlock));
+static_assert(kTokensPerTile % kFloatTileTokens == 0 && kTokensPerPass % kTokensPerTile == 0);
 // The same of one piece of stored rows.
 constexpr int64_t kTokensPerStoredPass = 32;
 
@@ -29,6 +32,13 @@ constexpr int64_t kWorthSharing = int64_t{1} << 18;
 constexpr int64_t kElementsPerGrain = 16384;  // likewise, activations to quantise
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Passes as even as tiles allow. Rows of float weights count as if they were quantised.
+int64_t tokens_per_pass(int64_t tokens, int64_t act_blocks) {
+  const int64_t most = std::clamp(kActBlocksPerPass / act_blocks, 2 * kTokensPerTile, kTokensPerPass);
+  const int64_t even = divide_up(tokens, divide_up(tokens, most / kTokensPerTile * kTokensPerTile));
+  return divide_up(even, kTokensPerTile) * kTokensPerTile;
+}
 
 class CpuLinear final : public Linear {
  public:
@@ -60,7 +70,7 @@ class CpuLinear final : public Linear {
       if (kind.arrange != nullptr) arrange(kind, x);
     }
     // All parts' pieces in one loop, so that a small part does not leave threads idle.
-    const int64_t pieces = pieces_ * divide_up(x.dim(0), kTokensPerPass);
+    const int64_t pieces = pieces_ * divide_up(x.dim(0), tokens_per_pass(x.dim(0), act_blocks_));
     const int64_t grain = in_features() * out_features_ < kWorthSharing / x.dim(0) ? pieces : 1;
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece) compute(piece, x, y);
@@ -123,7 +133,7 @@ class CpuLinear final : public Linear {
   }
 
   void compute(int64_t piece, const ConstView& x, const View& y) const {
-    const int64_t token = piece / pieces_ * kTokensPerPass;
+    const int64_t of_pass = tokens_per_pass(x.dim(0), act_blocks_), token = piece / pieces_ * of_pass;
     piece %= pieces_;
     int64_t column = 0;
     size_t p = 0;
@@ -154,7 +164,7 @@ class CpuLinear final : public Linear {
     task.weights = static_cast<const std::byte*>(weights) + static_cast<size_t>(row) * task.row_bytes;
     task.rows = std::min(piece_rows_, part.matrix.dim(0) - row);
     task.bias = part.bias.rank > 0 ? part.bias.as<float>() + row : nullptr;
-    const int64_t tokens = std::min(kTokensPerPass, x.dim(0) - token);
+    const int64_t tokens = std::min(of_pass, x.dim(0) - token);
     const int64_t pass = packed ? tokens : kTokensPerStoredPass;
     for (int64_t t = 0; t < tokens; t += pass) dot(some_tokens(task, unit, token + t, std::min(pass, tokens - t)));
   }

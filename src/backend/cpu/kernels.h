@@ -17,10 +17,15 @@ namespace ferrum {
 
 inline constexpr int kActElements = 256;
 
+// Integer dot products on panels begin here, at the bits of the float 1.5 * 2^23, whose unit in the last place is 1:
+// the sum, below 2^22 in magnitude, is then also the bits of the float 1.5 * 2^23 + sum.
+inline constexpr int32_t kSumStart = 0x4b400000;
+inline constexpr float kSumStartValue = 12582912.0f;
+
 // 256 activations for integer dot products: x[i] ~ d[i / 32] * q[i] with |q| <= 127. The sums serve formats whose
 // values have an offset: sum32[g] = d * (sum of q over group g of 32), sum16 likewise over groups of 16. start32 and
-// start16 are -128 times the sum of q: where a dot product begins whose weights have 128 added to be unsigned. Rows are
-// padded with zeros to whole blocks.
+// start16 are kSumStart - 128 * (sum of q): where a dot product begins whose weights have 128 added to be unsigned.
+// Rows are padded with zeros to whole blocks.
 struct alignas(64) ActBlock {
   int8_t q[256];
   float d[8];

@@ -46,9 +46,9 @@ FERRUM_INLINE void quantize_group(const float* x, int g, ActBlock& out) {
   out.sum32[g] = d * static_cast<float>(first + second);
   out.sum16[2 * g] = d * static_cast<float>(first);
   out.sum16[2 * g + 1] = d * static_cast<float>(second);
-  out.start32[g] = -128 * (first + second);
-  out.start16[2 * g] = -128 * first;
-  out.start16[2 * g + 1] = -128 * second;
+  out.start32[g] = kSumStart - 128 * (first + second);
+  out.start16[2 * g] = kSumStart - 128 * first;
+  out.start16[2 * g + 1] = kSumStart - 128 * second;
 }
 
 static void quantize(const float* x, int64_t n, ActBlock* blocks) {

@@ -16,9 +16,10 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kQuads = 8;  // of 32 columns
 
+// Where a block's go, by groups; offset only where the format has them.
 struct BlockScales {
-  alignas(64) float scale[16][kPanelRows];
-  alignas(64) float offset[16][kPanelRows];
+  float (*scale)[kPanelRows];
+  float (*offset)[kPanelRows];
 };
 
 // Where a field of the packed block begins.
@@ -69,6 +70,7 @@ struct PanelFormat {
   static constexpr int kWidth = kColumns / kScales;
   static constexpr bool kOffset = kWithOffset;
   static constexpr int kBias = kTheBias;
+  static constexpr bool kShortScale = true;  // a F16 number, or the product of one with a byte
 };
 
 struct PanelQ4_0 : PanelFormat<BlockQ4_0, 32, 1, false, 8> {
@@ -76,7 +78,7 @@ struct PanelQ4_0 : PanelFormat<BlockQ4_0, 32, 1, false, 8> {
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { store(s.scale[0], load_f16(b)); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
 struct PanelQ4_1 : PanelFormat<BlockQ4_1, 32, 1, true, 0> {
@@ -84,7 +86,7 @@ struct PanelQ4_1 : PanelFormat<BlockQ4_1, 32, 1, true, 0> {
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     store(s.scale[0], load_f16(b));
     store(s.offset[0], load_f16(FERRUM_PACKED(b, m)));
   }
@@ -96,7 +98,7 @@ struct PanelQ5_0 : PanelFormat<BlockQ5_0, 32, 1, false, 16> {
     nibble_halves(FERRUM_PACKED(b, qs), q);
     add_planes(FERRUM_PACKED(b, qh), q);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { store(s.scale[0], load_f16(b)); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
 struct PanelQ5_1 : PanelFormat<BlockQ5_1, 32, 1, true, 0> {
@@ -105,7 +107,7 @@ struct PanelQ5_1 : PanelFormat<BlockQ5_1, 32, 1, true, 0> {
     nibble_halves(FERRUM_PACKED(b, qs), q);
     add_planes(FERRUM_PACKED(b, qh), q);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     store(s.scale[0], load_f16(b));
     store(s.offset[0], load_f16(FERRUM_PACKED(b, m)));
   }
@@ -116,7 +118,7 @@ struct PanelQ8_0 : PanelFormat<BlockQ8_0, 32, 1, false, 0> {
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     for (int j = 0; j < kQuads; ++j) q[j] = load64(FERRUM_PACKED(b, qs) + 64 * j);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { store(s.scale[0], load_f16(b)); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
 struct PanelIQ4_NL : PanelFormat<BlockIQ4_NL, 32, 1, false, 0> {
@@ -124,16 +126,17 @@ struct PanelIQ4_NL : PanelFormat<BlockIQ4_NL, 32, 1, false, 0> {
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), kIq4Values, q);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { store(s.scale[0], load_f16(b)); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
 struct PanelMXFP4 : PanelFormat<BlockMXFP4, 32, 1, false, 0> {
+  static constexpr bool kShortScale = false;  // as large as 2^126
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), kMxfp4Values, q);
   }
   // As in formats.h: half of 2^(e - 127), in two factors because the smallest are subnormal.
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     int8_t exponents[kPanelRows];
     for (int r = 0; r < kPanelRows; ++r) exponents[r] = static_cast<int8_t>(static_cast<uint8_t>(b[r]) ^ 0x80u);
     const F32 n = load_i8(exponents);
@@ -149,7 +152,7 @@ FERRUM_INLINE void scale_rows(F32 d, const int8_t (*bytes)[kPanelRows], int coun
 
 // The 6-bit scales and mins of Q4_K and Q5_K, four groups of 16 rows in a vector; see unpack_scales_q4_k.
 template <typename Block>
-FERRUM_INLINE void panel_scales_q4_k(const std::byte* b, BlockScales& s) {
+FERRUM_INLINE void panel_scales_q4_k(const std::byte* b, BlockScales s) {
   const Bytes scale = load64(FERRUM_PACKED(b, scales)), min = load64(FERRUM_PACKED(b, scales) + 64),
               high = load64(FERRUM_PACKED(b, scales) + 128);
   alignas(64) int8_t scales[8][kPanelRows], mins[8][kPanelRows];
@@ -167,7 +170,7 @@ struct PanelQ4_K : PanelFormat<BlockQ4_K, 256, 8, true, 0> {
     const std::byte* p = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 2);
     for (int j = 0; j < kQuads; ++j) q[j] = bits_from<4 * (kAt % 2)>(load64(p + 64 * j), 0x0f);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { panel_scales_q4_k<Block>(b, s); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { panel_scales_q4_k<Block>(b, s); }
 };
 
 struct PanelQ5_K : PanelFormat<BlockQ5_K, 256, 8, true, 0> {
@@ -180,7 +183,7 @@ struct PanelQ5_K : PanelFormat<BlockQ5_K, 256, 8, true, 0> {
           either(bits_from<4 * (kAt % 2)>(load64(low + 64 * j), 0x0f), bits_moved<kAt, 4>(load64(high + 64 * j), 0x10));
     }
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) { panel_scales_q4_k<Block>(b, s); }
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { panel_scales_q4_k<Block>(b, s); }
 };
 
 struct PanelQ2_K : PanelFormat<BlockQ2_K, 256, 16, true, 0> {
@@ -189,7 +192,7 @@ struct PanelQ2_K : PanelFormat<BlockQ2_K, 256, 16, true, 0> {
     const std::byte* p = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 4);
     for (int j = 0; j < kQuads; ++j) q[j] = bits_from<2 * (kAt % 4)>(load64(p + 64 * j), 0x03);
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     alignas(64) int8_t scales[16][kPanelRows], mins[16][kPanelRows];
     for (int i = 0; i < 16; i += 4) {
       const Bytes v = load64(FERRUM_PACKED(b, scales) + 16 * i);
@@ -213,7 +216,7 @@ struct PanelQ3_K : PanelFormat<BlockQ3_K, 256, 16, false, 4> {
   }
   // As unpack_scales_q3_k: byte i of `scales` holds low nibbles of scales i and 8 + i; the upper two bits of scale
   // 4k + j are bits [2k, 2k + 2) of byte 8 + j.
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     const std::byte* packed = FERRUM_PACKED(b, scales);
     const Bytes first = load64(packed), second = load64(packed + 64), high = load64(packed + 128);
     alignas(64) int8_t scales[16][kPanelRows];
@@ -236,18 +239,19 @@ struct PanelQ6_K : PanelFormat<BlockQ6_K, 256, 16, false, 32> {
           either(bits_from<4 * (k / 2)>(load64(low + 64 * j), 0x0f), bits_moved<2 * k, 4>(load64(high + 64 * j), 0x30));
     }
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     const F32 d = load_f16(FERRUM_PACKED(b, d));
     for (int i = 0; i < 16; ++i) store(s.scale[i], mul(d, load_i8(FERRUM_PACKED(b, scales) + kPanelRows * i)));
   }
 };
 
 struct PanelQ8_K : PanelFormat<BlockQ8_K, 256, 8, false, 0> {
+  static constexpr bool kShortScale = false;  // any float
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     for (int j = 0; j < kQuads; ++j) q[j] = load64(FERRUM_PACKED(b, qs) + 64 * (kQuads * kAt + j));
   }
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     for (int i = 0; i < 8; ++i) std::memcpy(s.scale[i], b, sizeof s.scale[i]);
   }
 };
@@ -258,7 +262,7 @@ struct PanelIQ4_XS : PanelFormat<BlockIQ4_XS, 256, 8, false, 0> {
     nibble_halves(FERRUM_PACKED(b, qs) + 64 * (kQuads / 2) * kAt, kIq4Values, q);
   }
   // Group g: four bits in nibble g % 2 of byte g / 2, two in bits [2g, 2g + 2) of the two bytes of scales_h.
-  FERRUM_INLINE void scales(const std::byte* b, BlockScales& s) {
+  FERRUM_INLINE void scales(const std::byte* b, BlockScales s) {
     const auto* high = reinterpret_cast<const uint8_t*>(FERRUM_PACKED(b, scales_h));
     const auto* low = reinterpret_cast<const uint8_t*>(FERRUM_PACKED(b, scales_l));
     int8_t scales[8][kPanelRows];

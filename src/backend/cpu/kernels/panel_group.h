@@ -1,6 +1,6 @@
 // What all products of panels (cpu/panels.h) share: the order of float arithmetic of one result, the same for one token
 // and for many. Groups of 32 columns, 16 where the format has a scale for each 16, in ascending order:
-//   sum = fma(float(dot) * scale, d of the activations, sum)
+//   sum = fma(float(dot) * scale, d of the activations, sum)      the product is rounded
 //   sum = fma(offset, sum of the activations, sum)              formats with an offset
 // and the bias last. Dot products are integers and exact, so how a level adds them does not matter.
 #pragma once
@@ -25,10 +25,25 @@ FERRUM_INLINE GroupActivations activations_of(const ActBlock* x, int64_t g) {
   return {x->q + 32 * g, x->d + g, x->sum32 + g, x->start32 + g};
 }
 
+// The factors of a group: `less` is what takes kSumStart off a sum again.
+struct GroupScales {
+  F32 scale, less, offset;
+};
+
+// With a short scale, scale * kSumStartValue is exact: one fused operation then makes a float of the sum, multiplies it
+// and takes the start off, and rounds what float(dot) * scale rounds.
 template <typename Format>
-FERRUM_INLINE F32 add_group(F32 sum, I32 dot, F32 scale, F32 offset, const GroupActivations& x) {
-  sum = fma(mul(to_float(dot), scale), set1(*x.d), sum);
-  if constexpr (Format::kOffset) sum = fma(offset, set1(*x.sum), sum);
+FERRUM_INLINE F32 less_for(F32 scale) {
+  return Format::kShortScale ? mul(scale, set1(-kSumStartValue)) : scale;
+}
+
+template <typename Format>
+FERRUM_INLINE F32 add_group(F32 sum, I32 dot, const GroupScales& w, const GroupActivations& x) {
+  const F32 value = bits_as_float(dot);
+  const F32 product =
+      Format::kShortScale ? fma(value, w.scale, w.less) : mul(sub(value, set1(kSumStartValue)), w.scale);
+  sum = fma(product, set1(*x.d), sum);
+  if constexpr (Format::kOffset) sum = fma(w.offset, set1(*x.sum), sum);
   return sum;
 }
 
@@ -39,8 +54,8 @@ FERRUM_INLINE I32 add_dot(I32 sum, Bytes w, const int8_t* x) {
 }
 template <typename Format>
 FERRUM_INLINE I32 first_sum(const GroupActivations& x) {
-  if constexpr (Format::kOffset) return no_sum();
-  return centred_sum(x.start);
+  if constexpr (Format::kOffset) return sum_from(kSumStart);
+  return centred_sum_from(kSumStart, x.start);
 }
 
 // 32 columns of a block as add_dot() wants them.

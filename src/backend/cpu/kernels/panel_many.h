@@ -18,18 +18,18 @@ template <typename Format>
 FERRUM_INLINE void unpack_range(const std::byte* w, int columns, UnpackedRange& range) {
   constexpr int kColumns = 32 * Format::kThirtyTwos, kScales = kColumns / Format::kWidth;
   for (int at = 0; at < columns; at += kColumns, w += kBlockBytes<Format>) {
-    BlockScales s;
-    Format::scales(w, s);
-    constexpr size_t kBytes = sizeof s.scale[0] * kScales;
-    std::memcpy(range.scale[at / Format::kWidth], s.scale, kBytes);
-    if constexpr (Format::kOffset) std::memcpy(range.offset[at / Format::kWidth], s.offset, kBytes);
+    const int first = at / Format::kWidth;
+    Format::scales(w, {range.scale + first, range.offset + first});
+    if constexpr (Format::kShortScale) {
+      for (int g = first; g < first + kScales; ++g) store(range.less[g], less_for<Format>(load(range.scale[g])));
+    }
     unpack_block<Format>(w, range.q + at / 4);
   }
 }
 
 template <typename Format, int kPanels>
 static void pass_over_panels(const DotTask& task, int64_t row, int64_t token, int64_t tokens) {
-  using Unpacked = UnpackedFormat<Format::kWidth, Format::kOffset>;
+  using Unpacked = UnpackedFormat<Format::kWidth, Format::kOffset, Format::kShortScale>;
   const int64_t columns = tokens <= kFewTokens ? kFewColumns : kRangeColumns;
   UnpackedRange ranges[kPanels];
   alignas(64) RunningSums sums[kPanels];
@@ -51,10 +51,10 @@ static void pass_over_panels(const DotTask& task, int64_t row, int64_t token, in
       // The next panels come after these.
       range.next[p] = at + columns < task.columns ? place(at + columns) : panel + kPanels * kPanelRows * task.row_bytes;
     }
+    if (at + columns >= task.columns) range.results = &task;
+    range.row = row;
+    range.token = token;
     range_times_tokens<Unpacked, kPanels>(range, tokens);
-  }
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int p = 0; p < kPanels; ++p) store_rows(task, row + p * kPanelRows, token + t, load(sums[p][t]));
   }
 }
 

@@ -14,7 +14,7 @@ FERRUM_INLINE void fetch_ahead(const std::byte* block) {
 }
 
 template <typename Format, int kAt>
-FERRUM_INLINE F32 add_32(F32 sum, const std::byte* block, const BlockScales& s, const ActBlock* x, int first) {
+FERRUM_INLINE F32 add_32(F32 sum, const std::byte* block, BlockScales s, const ActBlock* x, int first) {
   constexpr int kGroups = 32 / Format::kWidth, kPerGroup = kQuads / kGroups;
   Bytes q[kQuads];
   unpack_32<Format, kAt>(block, q);
@@ -25,14 +25,15 @@ FERRUM_INLINE F32 add_32(F32 sum, const std::byte* block, const BlockScales& s, 
 #pragma GCC unroll 8
     for (int j = 0; j < kPerGroup; ++j) dot = add_dot<Format>(dot, q[i * kPerGroup + j], a.q + 4 * j);
     const F32 scale = load(s.scale[kAt * kGroups + i]);
-    sum = add_group<Format>(sum, dot, scale, Format::kOffset ? load(s.offset[kAt * kGroups + i]) : scale, a);
+    const F32 offset = Format::kOffset ? load(s.offset[kAt * kGroups + i]) : scale;
+    sum = add_group<Format>(sum, dot, {scale, less_for<Format>(scale), offset}, a);
   }
   return sum;
 }
 
 // A block from its 32 columns number kAt on; `first` 32s of x's 256 columns come before the block.
 template <typename Format, int kAt = 0>
-FERRUM_INLINE F32 add_block(F32 sum, const std::byte* block, const BlockScales& s, const ActBlock* x, int first) {
+FERRUM_INLINE F32 add_block(F32 sum, const std::byte* block, BlockScales s, const ActBlock* x, int first) {
   sum = add_32<Format, kAt>(sum, block, s, x, first);
   if constexpr (kAt + 1 < Format::kThirtyTwos) return add_block<Format, kAt + 1>(sum, block, s, x, first);
   return sum;
@@ -42,12 +43,13 @@ template <typename Format>
 FERRUM_INLINE void panel_of_one(const DotTask& task, int64_t row) {
   const std::byte* w = task.weights + static_cast<size_t>(row) * task.row_bytes;
   const ActBlock* x = static_cast<const ActBlock*>(task.x);
+  constexpr int kScales = 32 * Format::kThirtyTwos / Format::kWidth;
+  alignas(64) float scale[kScales][kPanelRows], offset[kScales][kPanelRows];
   F32 sum = zero();
   for (int64_t at = 0; at < task.columns; at += 32 * Format::kThirtyTwos, w += kBlockBytes<Format>) {
     fetch_ahead<Format>(w);
-    BlockScales s;
-    Format::scales(w, s);
-    sum = add_block<Format>(sum, w, s, x + at / 256, static_cast<int>(at % 256 / 32));
+    Format::scales(w, {scale, offset});
+    sum = add_block<Format>(sum, w, {scale, offset}, x + at / 256, static_cast<int>(at % 256 / 32));
   }
   store_rows(task, row, 0, sum);
 }

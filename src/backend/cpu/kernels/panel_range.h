@@ -6,14 +6,15 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kRangeColumns = 512;  // at most
-constexpr int kFewTokens = 16;      // which meet fewer columns at a time, so that reading and computing overlap
+constexpr int kFewTokens = 64;  // which meet fewer columns at a time, so that reading, unpacking and computing overlap
 constexpr int kFewColumns = 256;
-constexpr int kPassTokens = 256;  // whose running sums live on the stack
+constexpr int kPassTokens = 264;  // whose running sums live on the stack
 
 // Columns of one panel: quads of four, scales and offsets by groups.
 struct UnpackedRange {
   alignas(64) std::byte q[kRangeColumns / 4][64];
   alignas(64) float scale[kRangeColumns / 16][kPanelRows];
+  alignas(64) float less[kRangeColumns / 16][kPanelRows];
   alignas(64) float offset[kRangeColumns / 16][kPanelRows];
 };
 
@@ -29,13 +30,16 @@ struct RangeTask {
   // What is unpacked next is fetched while the first tokens are multiplied: so many bytes per panel and group.
   const std::byte* next[kTilePanels] = {};
   size_t next_bytes = 0;
+  // With the last range of columns: what wants the results, for the rows of the first panel and the first token.
+  const DotTask* results = nullptr;
+  int64_t row = 0, token = 0;
 };
 
 // Formats that are alike in all that the products of unpacked weights see share their code.
-template <int kTheWidth, bool kTheOffset>
+template <int kTheWidth, bool kTheOffset, bool kShort>
 struct UnpackedFormat {
   static constexpr int kWidth = kTheWidth;
-  static constexpr bool kOffset = kTheOffset;
+  static constexpr bool kOffset = kTheOffset, kShortScale = kShort;
 };
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -33,11 +33,14 @@ FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, cons
   }
 #pragma GCC unroll 2
   for (int p = 0; p < kPanels; ++p) {
-    const F32 scale = load(task.panels[p].scale[at]);
-    const F32 offset = Format::kOffset ? load(task.panels[p].offset[at]) : scale;
+    const UnpackedRange& w = task.panels[p];
+    GroupScales scales;
+    scales.scale = load(w.scale[at]);
+    if constexpr (Format::kShortScale) scales.less = load(w.less[at]);
+    if constexpr (Format::kOffset) scales.offset = load(w.offset[at]);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
-      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scale, offset, activations_of<Format::kWidth>(x[t], g));
+      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scales, activations_of<Format::kWidth>(x[t], g));
     }
   }
 }
@@ -50,9 +53,20 @@ FERRUM_INLINE void fetch_next(const RangeTask& task, int64_t group) {
   }
 }
 
+// Results of neighbouring tokens lie far apart, often in one set of the caches: what a tile writes is fetched when it
+// begins and written when it ends, while it is still there.
+template <int kPanels, int kTokens>
+FERRUM_INLINE void fetch_results(const RangeTask& task, int64_t token) {
+  const float* y = task.results->y + (task.token + token) * task.results->y_stride + task.row;
+  for (int t = 0; t < kTokens; ++t, y += task.results->y_stride) {
+    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(y + p * kPanelRows, 1);
+  }
+}
+
 template <typename Format, int kPanels, int kTokens>
 static void tile_of_range(const RangeTask& task, int64_t token) {
   constexpr int kPerBlock = 256 / Format::kWidth;
+  if (task.results != nullptr) fetch_results<kPanels, kTokens>(task, token);
   F32 sums[kPanels][kTokens];
   const ActBlock* x[kTokens];
 #pragma GCC unroll 8
@@ -74,7 +88,13 @@ static void tile_of_range(const RangeTask& task, int64_t token) {
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) store(task.sums[p][token + t], sums[p][t]);
+    for (int p = 0; p < kPanels; ++p) {
+      if (task.results != nullptr) {
+        store_rows(*task.results, task.row + p * kPanelRows, task.token + token + t, sums[p][t]);
+      } else {
+        store(task.sums[p][token + t], sums[p][t]);
+      }
+    }
   }
 }
 
@@ -90,6 +110,7 @@ template <typename Format, int kPanels>
 static void range_times_tokens(RangeTask task, int64_t tokens) {
   int64_t t = 0;
   tiles_of_range<Format, kPanels, kTileTokens>(task, t, tokens);
+  if constexpr (kTileTokens > 6) tiles_of_range<Format, kPanels, 6>(task, t, tokens);
   if constexpr (kTileTokens > 4) tiles_of_range<Format, kPanels, 4>(task, t, tokens);
   if constexpr (kTileTokens > 2) tiles_of_range<Format, kPanels, 2>(task, t, tokens);
   tiles_of_range<Format, kPanels, 1>(task, t, tokens);

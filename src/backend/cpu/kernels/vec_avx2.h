@@ -190,8 +190,9 @@ template <int kOffset>
 FERRUM_INLINE Bytes centre(Bytes q) {
   return kOffset == 0 ? q : minus(q, fill(kOffset));
 }
-FERRUM_INLINE I32 no_sum() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-FERRUM_INLINE I32 centred_sum(const int32_t*) { return no_sum(); }
+FERRUM_INLINE I32 sum_from(int32_t start) { return {_mm256_set1_epi32(start), _mm256_set1_epi32(start)}; }
+FERRUM_INLINE I32 centred_sum_from(int32_t start, const int32_t*) { return sum_from(start); }
+FERRUM_INLINE F32 bits_as_float(I32 x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
 FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_unsigned(w, x)); }
 FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_signed(with_sign(w), x)); }
 

@@ -14,7 +14,7 @@ namespace ferrum::FERRUM_ISA_NAMESPACE {
 constexpr int kTokenTile = 8;
 constexpr bool kManyRegisters = true;  // 32, each of a whole F32
 constexpr int kTilePanels = 2;         // panels and tokens that share the loads of unpacked weights
-constexpr int kTileTokens = 6;
+constexpr int kTileTokens = 8;
 constexpr int kSharedRows = 12;
 
 struct F32 {
@@ -153,8 +153,9 @@ template <int kOffset>
 FERRUM_INLINE Bytes centre(Bytes q) {
   return {_mm512_add_epi8(q.v, _mm512_set1_epi8(static_cast<char>(128 - kOffset)))};
 }
-FERRUM_INLINE I32 no_sum() { return {_mm512_setzero_si512()}; }
-FERRUM_INLINE I32 centred_sum(const int32_t* start) { return {_mm512_set1_epi32(*start)}; }
+FERRUM_INLINE I32 sum_from(int32_t start) { return {_mm512_set1_epi32(start)}; }
+FERRUM_INLINE I32 centred_sum_from(int32_t, const int32_t* start) { return {_mm512_set1_epi32(*start)}; }
+FERRUM_INLINE F32 bits_as_float(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
 FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
 FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
 
