@@ -242,7 +242,8 @@ Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec 
   std::vector<Buffer> panels(spec.parts.size());
   for (size_t p = 0; p < panels.size() && context.layout == WeightLayout::kPanels; ++p) {
     if (!has_panels(spec.parts[p].matrix.dtype)) continue;
-    FERRUM_ASSIGN_OR_RETURN(panels[p], pack_panels(spec.parts[p].matrix, spec.parts[p].mapped, context.pool, context.panels));
+    FERRUM_ASSIGN_OR_RETURN(panels[p],
+                            pack_panels(spec.parts[p].matrix, spec.parts[p].mapped, context.pool, context.panels));
   }
   return std::unique_ptr<Linear>(std::make_unique<CpuLinear>(context, std::move(spec), std::move(panels)));
 }
