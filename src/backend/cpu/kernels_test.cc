@@ -69,7 +69,8 @@ TEST(Exp, SpecialValues) {
 TEST(Exp, SameBitsOnEveryLevel) {
   Random random(1);
   const std::vector<float> x = random_floats(random, 100003, 20.0f);
-  for (CpuIsa isa : available_cpu_isas()) EXPECT_TRUE(same_bits(exp_of(isa, x), exp_of(CpuIsa::kBaseline, x))) << to_string(isa);
+  for (CpuIsa isa : available_cpu_isas())
+    EXPECT_TRUE(same_bits(exp_of(isa, x), exp_of(CpuIsa::kBaseline, x))) << to_string(isa);
 }
 
 TEST(QuantizeActivations, AgreesWithTheScalarDefinitionBitForBit) {
