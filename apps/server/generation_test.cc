@@ -68,7 +68,7 @@ TEST(Metrics, LabelsAreEscaped) {
 
 TEST(Metrics, ShowTheUseOfExpertsByLayer) {
   EngineStats stats;
-  EXPECT_EQ(Metrics("m").render(stats, {}).find("expert"), std::string::npos);
+  EXPECT_EQ(Metrics("m").render(stats, {}).find("layer="), std::string::npos);
   stats.experts = {{{4, 4}, 0}, {{6, 2}, 3}};
   const std::string text = Metrics("m").render(stats, {});
   for (const char* line : {"ferrum:expert_load_entropy{model_name=\"m\",layer=\"0\"} 1\n",

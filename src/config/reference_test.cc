@@ -69,7 +69,7 @@ TEST(Completion, KnowsEveryCommandFlagAndChoice) {
       const std::string flag(shell == Shell::kFish ? key.flag.substr(2) : key.flag);
       EXPECT_NE(script.find(flag), std::string::npos) << flag;
     }
-    EXPECT_NE(script.find("auto baseline avx2 avx512"), std::string::npos);
+    EXPECT_NE(script.find("auto baseline neon avx2 avx512"), std::string::npos);
     EXPECT_NE(script.find("bash zsh fish"), std::string::npos);
   }
 }
