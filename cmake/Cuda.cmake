@@ -7,19 +7,27 @@
 set(FERRUM_CUDA_CAPABILITIES "80;89;90a" CACHE STRING "Compute capabilities that kernels are compiled for; PTX of 90 besides")
 
 set(FERRUM_HAS_CUDA OFF)
-if(NOT FERRUM_CUDA STREQUAL "OFF")
+if(FERRUM_CUDA STREQUAL "AUTO" OR FERRUM_CUDA)
   find_program(FERRUM_NVCC nvcc PATHS /usr/local/cuda/bin ENV CUDA_HOME PATH_SUFFIXES bin)
   if(FERRUM_NVCC)
     get_filename_component(cuda_root ${FERRUM_NVCC} REALPATH)
     get_filename_component(cuda_root ${cuda_root}/../.. ABSOLUTE)
     find_library(FERRUM_CUDART cudart_static PATHS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
   endif()
+  # C++20 came with 12.0; Debian 12's own package is older.
+  set(nvcc_version 0)
+  if(FERRUM_NVCC)
+    execute_process(COMMAND ${FERRUM_NVCC} --version OUTPUT_VARIABLE nvcc_says ERROR_QUIET)
+    if(nvcc_says MATCHES "release ([0-9.]+)")
+      set(nvcc_version ${CMAKE_MATCH_1})
+    endif()
+  endif()
   # Under sanitizers the emulator is what is tested: no kernel runs on a device there.
-  if(FERRUM_NVCC AND FERRUM_CUDART AND NOT FERRUM_SANITIZE)
+  if(nvcc_version VERSION_GREATER_EQUAL 12.0 AND FERRUM_CUDART AND NOT FERRUM_SANITIZE)
     set(FERRUM_HAS_CUDA ON)
-  elseif(FERRUM_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "FERRUM_CUDA=ON needs nvcc and libcudart_static.a (found: '${FERRUM_NVCC}', '${FERRUM_CUDART}') "
-      "and no sanitizer; set CUDA_HOME, or FERRUM_CUDA=OFF for a build without kernels for GPUs")
+  elseif(NOT FERRUM_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "FERRUM_CUDA=${FERRUM_CUDA} needs nvcc 12.0 or later and libcudart_static.a (found: '${FERRUM_NVCC}' "
+      "${nvcc_version}, '${FERRUM_CUDART}') and no sanitizer; set CUDA_HOME, or FERRUM_CUDA=OFF for a build without kernels for GPUs")
   endif()
 endif()
 

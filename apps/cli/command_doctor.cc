@@ -96,7 +96,7 @@ std::vector<Check> check_gpu() {
                       device.name + ", compute capability " + std::to_string(device.compute_major) + "." +
                           std::to_string(device.compute_minor) + ", " + std::to_string(device.sm_count) + " SMs, " +
                           format_bytes(device.vram_total),
-                      compiled_kernel_features().cuda ? "" : "this build has no CUDA kernels and leaves it idle",
+                      compiled_kernel_features().cuda ? "" : "not used: the CUDA kernels have not run on a GPU yet",
                       compiled_kernel_features().cuda ? Verdict::kGood : Verdict::kNote});
   }
   checks.push_back(

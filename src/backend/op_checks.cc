@@ -81,7 +81,7 @@ void norm_rope_store(const QkvArgs& a, Indices where) {
   if (where == Indices::kOnHost) indices_below(a.slots, a.kv.k.dim(0) * a.block_size, "slot");
 }
 
-void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv, const View& out) {
+void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv, const View& out, Indices where) {
   FERRUM_CHECK(plan.batch != nullptr, "attention without a batch");
   const DeviceBatch& batch = *plan.batch;
   const int64_t width = int64_t{plan.num_heads} * plan.head_dim;
@@ -91,6 +91,7 @@ void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv,
   is_vector(batch.token_rows, DType::kI32, batch.num_tokens, "token_rows");
   FERRUM_CHECK(plan.num_kv_heads > 0 && plan.num_heads % plan.num_kv_heads == 0, "heads do not divide");
   is_cache(kv, plan.num_kv_heads, plan.block_size, plan.head_dim);
+  if (where == Indices::kOnDevice) return;
   for (int64_t t = 0; t < batch.num_tokens; ++t) {
     const int64_t position = batch.positions.as<int32_t>()[t];
     FERRUM_CHECK(position >= 0 && position < int64_t{batch.max_blocks} * plan.block_size,

@@ -15,7 +15,8 @@ void rms_norm(const ConstView& x, const ConstView& weight, const View& y);
 void same_f32(const ConstView& a, const ConstView& b);
 void rope_cos_sin(const ConstView& positions, const ConstView& inv_freq, const View& cos_sin);
 void norm_rope_store(const QkvArgs& args, Indices where = Indices::kOnHost);
-void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv, const View& out);
+void attention(const AttentionPlan& plan, const ConstView& q, const KvLayer& kv, const View& out,
+               Indices where = Indices::kOnHost);
 void silu_mul(const ConstView& gate_up, const View& y);
 void gather_rows(const ConstView& x, const ConstView& rows, const View& y, Indices where = Indices::kOnHost);
 void route(const RouteArgs& args);

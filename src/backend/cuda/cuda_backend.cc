@@ -92,8 +92,8 @@ Result<ConstView> CudaBackend::download(ConstView device) {
   FERRUM_CHECK(device.is_contiguous(), "a download of rows with gaps");
   const size_t bytes = bytes_in(device);
   FERRUM_RETURN_IF_ERROR(grow(downloaded_, bytes, true));
-  FERRUM_RETURN_IF_ERROR(queue_.device().copy_to_host(downloaded_.data(), device.data, bytes));
-  FERRUM_RETURN_IF_ERROR(queue_.device().synchronize());
+  // A kernel that failed makes what follows it fail, too: the first of them is the reason.
+  copy_to_host(downloaded_.data(), device.data, bytes);
   FERRUM_RETURN_IF_ERROR(queue_.take_status());
   upload_in_flight_ = false;
   device.data = downloaded_.data();

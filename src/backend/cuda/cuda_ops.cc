@@ -98,8 +98,11 @@ void CudaOps::norm_rope_store(const QkvArgs& a) {
 }
 
 void CudaOps::attention(const AttentionPlan& plan, ConstView q, const KvLayer& kv, View out) {
-  op_checks::attention(plan, q, kv, out);
-  FERRUM_CHECK(plan.head_dim <= kMaxHeadDim, "heads of " + std::to_string(plan.head_dim));
+  op_checks::attention(plan, q, kv, out, kOnDevice);
+  if (plan.head_dim > kMaxHeadDim) {
+    return queue_.note(unsupported("backend 'cuda' cannot attend with heads of " + std::to_string(plan.head_dim) +
+                                   " elements; at most " + std::to_string(kMaxHeadDim)));
+  }
   const DeviceBatch& batch = *plan.batch;
   AttentionArgs args;
   args.q = rows_of(q);

@@ -66,9 +66,15 @@ void wait(State state, Site site) {
   t.fiber.leave();
 }
 
+struct Failed {};  // thrown by fail(), so that what lies on the thread's stack is destroyed
+
 void run_thread() {
   Machine& m = machine();
-  m.kernel.call(m.kernel.function, m.args);
+  try {
+    m.kernel.call(m.kernel.function, m.args);
+  } catch (const Failed&) {
+    // machine().failure says why, and ends the block.
+  }
   wait(State::kEnded, {});
 }
 
@@ -227,8 +233,7 @@ void will_write_shared(const void* at, uint32_t bytes) { access(at, bytes, true)
 void fail(const std::string& what) {
   Machine& m = machine();
   m.failure = "thread " + std::to_string(m.running->now.thread) + " " + what;
-  m.running->fiber.leave();
-  std::abort();  // a failed kernel's threads are never entered again
+  throw Failed();
 }
 
 }  // namespace ferrum::cuda::emulation

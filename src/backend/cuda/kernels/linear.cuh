@@ -28,8 +28,8 @@ FERRUM_KERNEL(32 * kQuantizeGroups) void quantize(const QuantizeArgs a) {
 
 // Each lane takes every 32nd column, fused operations in ascending order; then the lanes are added up.
 FERRUM_KERNEL(32 * kLinearWarps) void float_linear(const FloatLinearArgs a) {
-  const int64_t row = int64_t{blockIdx.x} * kLinearWarps + threadIdx.x / 32;
-  const int64_t first = int64_t{blockIdx.y} * kFloatTokens;
+  const int64_t first = int64_t{blockIdx.x} * kFloatTokens;
+  const int64_t row = int64_t{blockIdx.y} * kLinearWarps + threadIdx.x / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if (row >= a.rows) return;
   const auto* weights = static_cast<const unsigned char*>(a.weights) + row * a.row_bytes;

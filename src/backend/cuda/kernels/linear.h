@@ -122,8 +122,9 @@ inline LaunchShape quant_linear_shape(const QuantLinearArgs& a, int token_tiles)
       quant_linear_shared(token_tiles) * static_cast<uint32_t>(sizeof(float))};
 }
 inline LaunchShape float_linear_shape(const FloatLinearArgs& a) {
+  // Tokens in x: y and z end at 65535.
   return {
-      {static_cast<uint32_t>(ceil_div(a.rows, kLinearWarps)), static_cast<uint32_t>(ceil_div(a.tokens, kFloatTokens))},
+      {static_cast<uint32_t>(ceil_div(a.tokens, kFloatTokens)), static_cast<uint32_t>(ceil_div(a.rows, kLinearWarps))},
       {32 * kLinearWarps}};
 }
 inline int token_tiles_variant(int64_t tokens) { return tokens <= 8 ? 0 : 1; }
