@@ -95,7 +95,7 @@ TEST(HostDecisions, TheDefaultsOfAServer) {
   EXPECT_EQ(c.kv_blocks, 2560);
   EXPECT_EQ(reason_against(c, "cpu_isa", "avx512"), "this machine or this build does not have it");
   EXPECT_EQ(reason_against(c, "cpu_isa", "baseline"), "a faster level is available");
-  EXPECT_EQ(reason_against(c, "backend", "cuda"), "CUDA kernels are not compiled into this build");
+  EXPECT_EQ(reason_against(c, "backend", "cuda"), "CUDA kernels have not run on a GPU yet");
   EXPECT_EQ(reason_against(c, "kv_layout", "contiguous"), "not built into this engine");
   EXPECT_EQ(reason_against(c, "kv_dtype", "int8"), "half the memory, but less exact");
   EXPECT_EQ(reason_against(c, "kv_dtype", "fp8"), "the backend does not support it");

@@ -60,7 +60,7 @@ class MachineResolver {
     const auto wanted = settings_.get_text("FERRUM_BACKEND");
     if (!wanted || *wanted == "auto" || *wanted == config_.backend) return Status::ok();
     if (*wanted == "cuda" && !in_.hardware.compiled_features.cuda) {
-      return record_.refuse("FERRUM_BACKEND", "CUDA kernels are not compiled into this build");
+      return record_.refuse("FERRUM_BACKEND", "CUDA kernels have not run on a GPU yet");
     }
     return record_.refuse("FERRUM_BACKEND", "the hardware profile is that of backend " + config_.backend);
   }
@@ -148,7 +148,7 @@ class MachineResolver {
     Word by = record_.word("FERRUM_BACKEND", {config_.backend, Source::kHardwareCapability, {}});
     if (by.value == "auto") by = {config_.backend, Source::kHardwareCapability, {}};
     const char* no_cuda = in_.hardware.compiled_features.cuda ? "no GPU can be used here"
-                                                              : "CUDA kernels are not compiled into this build";
+                                                              : "CUDA kernels have not run on a GPU yet";
     record_.select("backend", config_.backend == "cpu" ? 1 : 2, by,
                    {{"cuda", no_cuda},
                     {"cpu", "the reference was asked for"},
