@@ -216,7 +216,7 @@ TEST(Refusals, ContradictionsNameBothSettingsAndBothSources) {
 
 TEST(Refusals, WhatTheMachineCannotDo) {
   expect_refused({{"FERRUM_CPU_ISA", "avx512"}}, {"FERRUM_CPU_ISA", "the best is avx2"});
-  expect_refused({{"FERRUM_BACKEND", "cuda"}}, {"FERRUM_BACKEND", "not compiled"});
+  expect_refused({{"FERRUM_BACKEND", "cuda"}}, {"FERRUM_BACKEND", "have not run"});
   expect_refused({{"FERRUM_DTYPE", "bf16"}}, {"FERRUM_DTYPE", "not supported"});
   expect_refused({{"FERRUM_KV_DTYPE", "fp8"}}, {"FERRUM_KV_DTYPE", "not supported"});
   expect_refused({{"FERRUM_KV_MAX_BLOCKS", "1000000"}},

@@ -147,8 +147,8 @@ class MachineResolver {
   void decide_backend() {
     Word by = record_.word("FERRUM_BACKEND", {config_.backend, Source::kHardwareCapability, {}});
     if (by.value == "auto") by = {config_.backend, Source::kHardwareCapability, {}};
-    const char* no_cuda = in_.hardware.compiled_features.cuda ? "no GPU can be used here"
-                                                              : "CUDA kernels have not run on a GPU yet";
+    const char* no_cuda =
+        in_.hardware.compiled_features.cuda ? "no GPU can be used here" : "CUDA kernels have not run on a GPU yet";
     record_.select("backend", config_.backend == "cpu" ? 1 : 2, by,
                    {{"cuda", no_cuda},
                     {"cpu", "the reference was asked for"},

@@ -34,6 +34,12 @@ void expect_near(const std::vector<float>& results, const std::vector<float>& ex
   }
 }
 
+// tools/gpu_check insists that this one is not skipped.
+TEST(CudaDevice, TakesPartInTheTestsOfThisProgram) {
+  const auto opened = cuda::open_cuda_device();
+  if (!opened.is_ok()) GTEST_SKIP() << "the emulator alone: " << opened.status().message();
+}
+
 TEST(CudaEmbed, GivesTheDequantisedRowsOfEveryTypeBitForBit) {
   Random random(1);
   for (const DTypeInfo& type : all_dtypes()) {
