@@ -237,16 +237,24 @@ void HttpConnection::read_body() {
 
 void HttpConnection::on_body(Error error) {
   if (error) return on_bad_request(error);
+  if (closed_) return;
   last_ = !keep_alive_;
   clear_deadline();
   request_.body = std::move(parser_->get().body());
+  // A chunked body reserved the most it could have been.
+  context_.body_budget.give_back(reserved_body_ - request_.body.size());
+  reserved_body_ = request_.body.size();
   if (request_.body.size() <= context_.options.long_body_bytes) return on_reply(context_.handler.handle(request_));
   // Nothing else looks at the request meanwhile. The guard keeps the io threads until the reply is theirs.
-  asio::post(context_.long_requests,
-             [self = shared_from_this(), guard = asio::make_work_guard(socket_.get_executor())] {
-               auto reply = std::make_shared<Reply>(self->context_.handler.handle(self->request_));
-               asio::post(guard.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
-             });
+  asio::post(
+      context_.long_requests, [self = shared_from_this(), guard = asio::make_work_guard(socket_.get_executor())] {
+        HttpHandler& handler = self->context_.handler;
+        // What had room when its body began may have waited here for long.
+        auto refused = handler.refuse(self->request_);
+        auto reply =
+            std::make_shared<Reply>(refused.has_value() ? Reply(std::move(*refused)) : handler.handle(self->request_));
+        asio::post(guard.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
+      });
 }
 
 void HttpConnection::on_reply(Reply reply) {

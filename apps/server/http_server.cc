@@ -81,8 +81,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     }
     handler_ = &handler;
     asio::post(acceptor_.get_executor(), [self = shared_from_this()] { self->accept(); });
-    for (int i = 0; i < options_.io_threads; ++i) run_thread(io_);
-    run_thread(long_requests_);
+    for (int i = 0; i < options_.io_threads; ++i) threads_.push_back(thread_of(io_));
+    long_thread_ = thread_of(long_requests_);
     return Status::ok();
   }
 
@@ -101,8 +101,9 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     }
     // The threads leave when the last operation is done. Stopping them earlier would strand what they still hold.
     work_.reset();
-    long_work_.reset();
     for (std::thread& thread : threads_) thread.join();
+    long_work_.reset();  // last: until then a connection may still hand over a request
+    long_thread_.join();
     return drained;
   }
 
@@ -114,8 +115,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   }
 
  private:
-  void run_thread(asio::io_context& context) {
-    threads_.emplace_back([&context] {
+  static std::thread thread_of(asio::io_context& context) {
+    return std::thread([&context] {
       become_http_thread();
       context.run();
     });
@@ -190,6 +191,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   asio::steady_timer retry_;  // likewise
   tcp::endpoint bound_;       // constant after listen()
   std::vector<std::thread> threads_;
+  std::thread long_thread_;
 
   mutable std::mutex mutex_;  // protects connections_
   std::condition_variable empty_;

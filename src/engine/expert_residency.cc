@@ -70,9 +70,11 @@ Result<ExpertResidency> expert_residency(const DecoderWeights& weights, const Ba
   r.places = static_cast<int>(budget / per_place);
   r.cache_bytes = r.places * per_place;
   if (r.places >= top_k) return r;
-  return invalid_argument("FERRUM_EXPERT_CACHE of " + format_bytes(budget) +
-                          " does not hold the experts that one token needs in each layer: they take " +
-                          format_bytes(top_k * per_place));
+  return invalid_argument(
+      "experts get " + format_bytes(budget) +
+      " of memory (FERRUM_EXPERT_CACHE, or what the other weights leave), too little for those that "
+      "one token needs in each layer: they take " +
+      format_bytes(top_k * per_place));
 }
 
 Result<ExpertSeconds> measure_expert_seconds(const Gguf& file, const EngineOptions& options) {

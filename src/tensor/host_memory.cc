@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -59,7 +60,8 @@ Result<Buffer> host_memory(size_t bytes, HostUse use) {
     void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return failed();
     const size_t small = use == HostUse::kFromFront ? kHugePage : 0;
-    if (bytes >= kHugePage + small) {  // a hint: refusal costs speed only
+    if (small > 0) madvise(data, std::min(bytes, small), MADV_NOHUGEPAGE);  // where the system takes them unasked
+    if (bytes >= kHugePage + small) {                                       // a hint: refusal costs speed only
       madvise(static_cast<std::byte*>(data) + small, bytes - small, MADV_HUGEPAGE);
     }
     return Buffer(data, bytes, release_mapping);
