@@ -8,6 +8,7 @@
 #include "apps/cli/prompt_cache.h"
 #include "apps/common/configured.h"
 #include "apps/common/model_path.h"
+#include "config/reference.h"
 
 namespace ferrum {
 namespace {
@@ -118,7 +119,7 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
     CLI::Option* option = command->add_option_function<std::vector<std::string>>(
         std::string(knob.flags), [collect](const std::vector<std::string>& texts) { collect(texts); },
         std::string(knob.help) + " (" + initial + ")");
-    option->group("Generation")->expected(1)->type_name(knob.is_switch ? "[on|off]" : "VALUE");
+    option->group("Generation")->expected(1)->type_name(knob.is_switch ? kSwitchValue : "VALUE");
     if (name == "stop") option->take_all();
   }
   add_setting_flags(*command, invocation, {KeyScope::kEngine});

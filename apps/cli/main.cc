@@ -9,6 +9,7 @@
 #include "base/quote.h"
 #include "config/config_file.h"
 #include "config/parse.h"
+#include "config/reference.h"
 
 namespace ferrum {
 namespace {
@@ -67,6 +68,19 @@ Status unknown_flag(const CLI::App& app, std::span<const std::string> words) {
   return Status::ok();
 }
 
+// Of the command that is called, by what its options say of their values.
+std::vector<std::string> switches_of(const CLI::App& app, std::span<const std::string> words) {
+  std::vector<std::string> flags;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    if (words.empty() || command->get_name() != words.front()) continue;
+    for (const CLI::Option* option : command->get_options()) {
+      if (option->get_type_name() != kSwitchValue) continue;
+      for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    }
+  }
+  return flags;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Ferrum runs and serves large language models.", "ferrum");
   app.set_version_flag("--version", "ferrum " FERRUM_VERSION);
@@ -91,7 +105,8 @@ int run(int argc, char** argv) {
   add_top_command(app, invocation);
   add_completion_command(app, invocation);
   app.allow_extras();  // of the app, not of its commands: so that a wrong command can be named
-  const std::vector<std::string> words = with_switch_values({argv + 1, argv + argc}, switch_flags());
+  std::vector<std::string> words(argv + 1, argv + argc);
+  words = with_switch_values(words, switches_of(app, words));
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 wants the last word first
   } catch (const CLI::ExtrasError& error) {

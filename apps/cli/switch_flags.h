@@ -7,9 +7,6 @@
 
 namespace ferrum {
 
-// Every flag that takes on or off: settings of type bool and such knobs of generation.
-std::vector<std::string> switch_flags();
-
 // The words of a command line, without the program's name, with "=on" added to each of `switches` that no value follows
 // (config/parse.h says which words are values; what follows may also be the model). Words after "--" stay as they are.
 std::vector<std::string> with_switch_values(std::vector<std::string> words, std::span<const std::string> switches);

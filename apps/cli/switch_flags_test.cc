@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 namespace ferrum {
 namespace {
 
@@ -30,13 +28,6 @@ TEST(SwitchFlags, AValueIsKept) {
 TEST(SwitchFlags, OtherWordsAreNotTouched) {
   const Words words = {"run", "-p", "--mmap", "--threads", "2", "--", "--mmap-only"};
   EXPECT_EQ(completed(words), words);
-}
-
-TEST(SwitchFlags, AreTakenFromTheTables) {
-  const Words all = switch_flags();
-  for (const char* flag : {"--mmap-only", "--ignore-eos"})
-    EXPECT_EQ(std::count(all.begin(), all.end(), flag), 1) << flag;
-  EXPECT_EQ(std::count(all.begin(), all.end(), "--threads"), 0);
 }
 
 }  // namespace

@@ -145,7 +145,7 @@ std::string values_of(const KeySpec& key) {
 
 std::string value_name(const KeySpec& key) {
   switch (key.type) {
-    case KeyType::kBool: return "[on|off]";
+    case KeyType::kBool: return kSwitchValue;
     case KeyType::kInt:
     case KeyType::kFloat: return "NUMBER";
     case KeyType::kChoice: return joined(key.choices, "|");

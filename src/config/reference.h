@@ -14,6 +14,7 @@ namespace ferrum {
 
 // "Compute threads; 0 = ... (0 to 1024; default 0) [FERRUM_THREADS]"
 std::string help_line(const KeySpec& key);
+inline constexpr const char* kSwitchValue = "[on|off]";  // of a switch, which may stand alone
 // What stands for the value in --help: "[on|off]", "NUMBER", "auto|cpu|...", "TEXT".
 std::string value_name(const KeySpec& key);
 // The values and the default, for people: "0 to 1024", "auto, cpu".
