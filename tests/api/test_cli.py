@@ -368,7 +368,7 @@ def test_bench_gives_a_row_per_test_beside_the_limit_of_the_machine(ferrum, mode
     assert "measuring the machine" in result.stderr
 
 
-def test_a_flag_is_a_switch_only_where_the_command_says_so():
+def test_a_flag_is_a_switch_only_where_the_command_says_so(ferrum):
     # `serve` has a switch --warm-up, `bench-serve` a number of that name.
     result = ferrum("bench-serve", "--url", "http://127.0.0.1:1", "--warm-up", "16")
     assert "cannot connect" in result.stderr and "convert" not in result.stderr, result.stderr
