@@ -13,7 +13,9 @@ namespace ferrum {
 namespace {
 
 using testing_support::available_isas;
+using testing_support::floats;
 using testing_support::gamma;
+using testing_support::ints;
 using testing_support::linear_tolerance;
 using testing_support::make_cpu;
 using testing_support::make_reference;
@@ -40,13 +42,6 @@ Matrix load_matrix(const fs::path& path) {
   Matrix m(npy.dim(0), cols);
   m.data = npy.floats();
   return m;
-}
-
-ConstView floats(const std::vector<float>& v) {
-  return ConstView(v.data(), DType::kF32, {static_cast<int64_t>(v.size())});
-}
-ConstView ints(const std::vector<int32_t>& v) {
-  return ConstView(v.data(), DType::kI32, {static_cast<int64_t>(v.size())});
 }
 
 void expect_near(const std::vector<float>& y, const std::vector<float>& expected, double absolute, double relative,

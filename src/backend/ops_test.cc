@@ -4,17 +4,23 @@
 
 #include <cmath>
 
-#include "backend/test_support.h"
+#include "backend/qkv_for_test.h"
 
 namespace ferrum {
 namespace {
 
 using testing_support::available_isas;
 using testing_support::every_level;
+using testing_support::floats;
 using testing_support::gamma;
+using testing_support::ints;
 using testing_support::make_cpu;
 using testing_support::make_reference;
 using testing_support::Matrix;
+using testing_support::qkv_args;
+using testing_support::QkvCase;
+using testing_support::QkvInput;
+using testing_support::QkvResult;
 using testing_support::Random;
 using testing_support::random_floats;
 using testing_support::random_stored;
@@ -43,13 +49,6 @@ void on_every_backend(const Run& run, const Compare& compare) {
 
 void expect_equal(size_t i, float result, float expected, const std::string& isa) {
   ASSERT_EQ(result, expected) << isa << ", element " << i;
-}
-
-ConstView ints(const std::vector<int32_t>& v) {
-  return ConstView(v.data(), DType::kI32, {static_cast<int64_t>(v.size())});
-}
-ConstView floats(const std::vector<float>& v) {
-  return ConstView(v.data(), DType::kF32, {static_cast<int64_t>(v.size())});
 }
 
 TEST(Embed, GivesTheDequantisedRowsOfEveryType) {
@@ -210,46 +209,24 @@ TEST(GatherRows, CopiesTheRows) {
   EXPECT_EQ(y.row(3)[49], x.row(3)[49]);
 }
 
-struct QkvCase {
-  RopeLayout layout;
-  int heads, kv_heads, head_dim, rope_dim;
-  bool norm;
-  DType dtype;
-};
-
-// Q rotated in place, and the values that K and V have in the cache, which is otherwise untouched.
-struct QkvResult {
-  std::vector<float> q, k, v;
-};
-
-QkvResult run_qkv(Ops& ops, const QkvCase& c, Matrix qkv, const std::vector<float>& q_norm,
-                  const std::vector<float>& k_norm, Matrix& cos_sin, const std::vector<int32_t>& slots) {
+QkvResult run_qkv(Ops& ops, const QkvCase& c, const QkvInput& in) {
   constexpr int kBlocks = 5, kBlockSize = 16;
   Stored k{c.dtype, kBlocks * c.kv_heads * kBlockSize, c.head_dim, {}}, v = k;
   k.bytes.resize(bytes_of(c.dtype, k.rows * k.cols));
   v.bytes = k.bytes;
-  const int64_t q_width = c.heads * c.head_dim, kv_width = c.kv_heads * c.head_dim;
-  QkvArgs args;
-  args.q = qkv.view().columns(0, q_width);
-  args.k = qkv.view().columns(q_width, kv_width);
-  args.v = qkv.view().columns(q_width + kv_width, kv_width);
+  Matrix qkv = in.qkv, cos_sin = in.cos_sin;
+  QkvArgs args = qkv_args(c, qkv.view());
   if (c.norm) {
-    args.q_norm = floats(q_norm);
-    args.k_norm = floats(k_norm);
+    args.q_norm = floats(in.q_norm);
+    args.k_norm = floats(in.k_norm);
   }
-  args.norm_eps = 1e-6f;
   args.cos_sin = cos_sin.view();
-  args.layout = c.layout;
-  args.rope_dim = c.rope_dim;
-  args.num_heads = c.heads;
-  args.num_kv_heads = c.kv_heads;
-  args.head_dim = c.head_dim;
   args.kv.k = View(k.bytes.data(), c.dtype, {kBlocks, c.kv_heads, kBlockSize, c.head_dim});
   args.kv.v = View(v.bytes.data(), c.dtype, {kBlocks, c.kv_heads, kBlockSize, c.head_dim});
-  args.slots = ints(slots);
+  args.slots = ints(in.slots);
   ops.norm_rope_store(args);
   QkvResult result;
-  for (int64_t t = 0; t < qkv.rows_; ++t) result.q.insert(result.q.end(), qkv.row(t), qkv.row(t) + q_width);
+  for (int64_t t = 0; t < qkv.rows_; ++t) result.q.insert(result.q.end(), qkv.row(t), qkv.row(t) + args.q.dim(1));
   const auto flatten = [](const Stored& m) {
     std::vector<float> all(static_cast<size_t>(m.rows * m.cols));
     dequantize_row(m.dtype, m.bytes.data(), all.data(), m.rows * m.cols);
@@ -265,32 +242,19 @@ QkvResult run_qkv(Ops& ops, const QkvCase& c, Matrix qkv, const std::vector<floa
 // side.
 TEST(NormRopeStore, IsWithinTheRoundingsOfItsSteps) {
   Random random(6);
-  const std::vector<int32_t> slots = {79, 0, 17, 3, 40, 16, 15};
   for (const QkvCase& c : {QkvCase{RopeLayout::kInterleaved, 4, 2, 8, 8, false, DType::kF16},
                            QkvCase{RopeLayout::kHalfSplit, 3, 1, 24, 16, false, DType::kF32},
                            QkvCase{RopeLayout::kHalfSplit, 4, 4, 64, 64, true, DType::kBF16},
                            QkvCase{RopeLayout::kInterleaved, 5, 5, 20, 6, true, DType::kF32},
                            QkvCase{RopeLayout::kInterleaved, 2, 1, 128, 0, true, DType::kF16}}) {
-    const int64_t width = (c.heads + 2 * c.kv_heads) * c.head_dim;
-    const Matrix qkv = Matrix::random(random, 7, width, 9);
-    const std::vector<float> q_norm = random_floats(random, c.head_dim), k_norm = random_floats(random, c.head_dim);
-    Matrix cos_sin(7, c.rope_dim);
-    for (int64_t t = 0; t < 7; ++t) {
-      for (int i = 0; i < c.rope_dim / 2; ++i) {
-        cos_sin.row(t)[i] = std::cos(0.37f * static_cast<float>(t * i + t));
-        cos_sin.row(t)[c.rope_dim / 2 + i] = std::sin(0.37f * static_cast<float>(t * i + t));
-      }
-    }
-    const auto run = [&](Ops& ops) { return run_qkv(ops, c, qkv, q_norm, k_norm, cos_sin, slots); };
-    const QkvResult expected = run(make_reference()->ops());
-    float largest = 0;
-    for (float x : expected.q) largest = std::max(largest, std::abs(x));
-    for (float x : expected.k) largest = std::max(largest, std::abs(x));
+    const QkvInput in(random, c);
+    const QkvResult expected = run_qkv(make_reference()->ops(), c, in);
+    const float largest = expected.largest();
     const double float_error = gamma((c.norm ? 5 : 0) + 3) * 1.5 * largest;
     const double storing = c.dtype == DType::kF16 ? 0x1p-11 : c.dtype == DType::kBF16 ? 0x1p-8 : 0;
     for (const std::string& isa : available_isas()) {
-      const QkvResult result = run(make_cpu(isa, 3)->ops());
-      const QkvResult baseline = run(make_cpu("baseline", 1)->ops());
+      const QkvResult result = run_qkv(make_cpu(isa, 3)->ops(), c, in);
+      const QkvResult baseline = run_qkv(make_cpu("baseline", 1)->ops(), c, in);
       EXPECT_TRUE(same_bits(result.q, baseline.q) && same_bits(result.k, baseline.k)) << isa;
       for (size_t i = 0; i < result.q.size(); ++i) ASSERT_NEAR(result.q[i], expected.q[i], float_error) << isa;
       for (size_t i = 0; i < result.k.size(); ++i) {

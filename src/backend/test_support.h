@@ -45,6 +45,14 @@ struct Matrix {
   std::vector<float> data;
 };
 
+// Views of numbers that outlive them.
+inline ConstView ints(const std::vector<int32_t>& v) {
+  return ConstView(v.data(), DType::kI32, {static_cast<int64_t>(v.size())});
+}
+inline ConstView floats(const std::vector<float>& v) {
+  return ConstView(v.data(), DType::kF32, {static_cast<int64_t>(v.size())});
+}
+
 // A stored matrix of any type.
 struct Stored {
   DType dtype;

@@ -6,6 +6,7 @@
 
 #include "backend/cuda/cuda_test_support.h"
 #include "backend/kv_layout.h"
+#include "backend/qkv_for_test.h"
 #include "ops/kv_dtype.h"
 
 namespace ferrum {
@@ -17,6 +18,10 @@ using testing_support::make_emulated_cuda;
 using testing_support::make_reference;
 using testing_support::Matrix;
 using testing_support::OnDevice;
+using testing_support::qkv_args;
+using testing_support::QkvCase;
+using testing_support::QkvInput;
+using testing_support::QkvResult;
 using testing_support::Random;
 using testing_support::random_floats;
 using testing_support::same_bits;
@@ -275,17 +280,6 @@ TEST(CudaAttention, NeverTouchesPositionsThatATokenDoesNotSee) {
   }
 }
 
-struct QkvCase {
-  RopeLayout layout;
-  int heads, kv_heads, head_dim, rope_dim;
-  bool norm;
-  DType dtype;
-};
-
-struct QkvResult {
-  std::vector<float> q, k, v;
-};
-
 // The values in a cache, row by row, wherever the backend keeps them.
 std::vector<float> values_of(const std::vector<std::byte>& bytes, const View& view, const std::vector<float>& scales,
                              bool on_host, bool keys) {
@@ -303,8 +297,7 @@ std::vector<float> values_of(const std::vector<std::byte>& bytes, const View& vi
   return all;
 }
 
-QkvResult run_qkv(Backend& backend, const QkvCase& c, const Matrix& qkv, const std::vector<float>& q_norm,
-                  const std::vector<float>& k_norm, const Matrix& cos_sin, const std::vector<int32_t>& slots) {
+QkvResult run_qkv(Backend& backend, const QkvCase& c, const QkvInput& in) {
   Sequences s = [&] {
     Random unused(1);
     return Sequences(unused, {c.heads, c.kv_heads, c.head_dim, 16, 0, c.dtype}, {80});
@@ -312,31 +305,21 @@ QkvResult run_qkv(Backend& backend, const QkvCase& c, const Matrix& qkv, const s
   Cache cache(backend, s);
   OnDevice memory(backend);
   const bool on_host = backend.name() == "reference";
-  const int64_t q_width = c.heads * c.head_dim, kv_width = c.kv_heads * c.head_dim;
-  const View all = memory.matrix(qkv);
-  QkvArgs args;
-  args.q = all.columns(0, q_width);
-  args.k = all.columns(q_width, kv_width);
-  args.v = all.columns(q_width + kv_width, kv_width);
+  const View all = memory.matrix(in.qkv);
+  QkvArgs args = qkv_args(c, all);
   if (c.norm) {
-    args.q_norm = memory.vector(q_norm);
-    args.k_norm = memory.vector(k_norm);
+    args.q_norm = memory.vector(in.q_norm);
+    args.k_norm = memory.vector(in.k_norm);
   }
-  args.norm_eps = 1e-6f;
-  args.cos_sin = memory.matrix(cos_sin);
-  args.layout = c.layout;
-  args.rope_dim = c.rope_dim;
-  args.num_heads = c.heads;
-  args.num_kv_heads = c.kv_heads;
-  args.head_dim = c.head_dim;
+  args.cos_sin = memory.matrix(in.cos_sin);
   args.kv = cache.layer;
-  args.slots = memory.vector(slots);
+  args.slots = memory.vector(in.slots);
   backend.ops().norm_rope_store(args);
   QkvResult result;
   const std::vector<float> after = memory.fetch(all);
-  for (int64_t t = 0; t < qkv.rows_; ++t) {
-    const auto row = after.begin() + t * qkv.stride_;
-    result.q.insert(result.q.end(), row, row + q_width);
+  for (int64_t t = 0; t < in.qkv.rows_; ++t) {
+    const auto row = after.begin() + t * in.qkv.stride_;
+    result.q.insert(result.q.end(), row, row + args.q.dim(1));
   }
   const auto read = [&](const View& view, const View& scale, bool keys) {
     const std::vector<float> scales = scale.rank > 0 ? memory.fetch_as<float>(scale) : std::vector<float>{};
@@ -353,33 +336,21 @@ QkvResult run_qkv(Backend& backend, const QkvCase& c, const Matrix& qkv, const s
 // integers may fall on either: one step, 1 / 127 of the largest, besides the rounding of the scale.
 TEST(CudaNormRopeStore, IsWithinTheRoundingsOfItsSteps) {
   Random random(6);
-  const std::vector<int32_t> slots = {79, 0, 17, 3, 40, 16, 15};
   for (const QkvCase& c : {QkvCase{RopeLayout::kInterleaved, 4, 2, 8, 8, false, DType::kF16},
                            QkvCase{RopeLayout::kHalfSplit, 3, 1, 24, 16, false, DType::kF32},
                            QkvCase{RopeLayout::kHalfSplit, 4, 4, 64, 64, true, DType::kBF16},
                            QkvCase{RopeLayout::kInterleaved, 5, 5, 20, 6, true, DType::kF32},
                            QkvCase{RopeLayout::kHalfSplit, 2, 1, 100, 70, true, DType::kI8},
                            QkvCase{RopeLayout::kInterleaved, 2, 1, 128, 0, true, DType::kF16}}) {
-    const int64_t width = (c.heads + 2 * c.kv_heads) * c.head_dim;
-    const Matrix qkv = Matrix::random(random, 7, width, 9);
-    const std::vector<float> q_norm = random_floats(random, c.head_dim), k_norm = random_floats(random, c.head_dim);
-    Matrix cos_sin(7, c.rope_dim);
-    for (int64_t t = 0; t < 7; ++t) {
-      for (int i = 0; i < c.rope_dim / 2; ++i) {
-        cos_sin.row(t)[i] = std::cos(0.37f * static_cast<float>(t * i + t));
-        cos_sin.row(t)[c.rope_dim / 2 + i] = std::sin(0.37f * static_cast<float>(t * i + t));
-      }
-    }
-    const QkvResult expected = run_qkv(*make_reference(), c, qkv, q_norm, k_norm, cos_sin, slots);
-    float largest = 0;
-    for (float x : expected.q) largest = std::max(largest, std::abs(x));
-    for (float x : expected.k) largest = std::max(largest, std::abs(x));
+    const QkvInput in(random, c);
+    const QkvResult expected = run_qkv(*make_reference(), c, in);
+    const float largest = expected.largest();
     const double norm = c.norm ? (c.head_dim / 32 + 1 + 5) / 2.0 + 5 : 0;
     const double float_error = gamma(norm + 3) * 1.5 * largest;
     const double storing = c.dtype == DType::kF16 ? 0x1p-11 : c.dtype == DType::kBF16 ? 0x1p-8 : 0;
     const double step = c.dtype == DType::kI8 ? 1.001 * largest / 127 : 0;
     for (const auto& backend : cuda_backends()) {
-      const QkvResult result = run_qkv(*backend, c, qkv, q_norm, k_norm, cos_sin, slots);
+      const QkvResult result = run_qkv(*backend, c, in);
       for (size_t i = 0; i < result.q.size(); ++i) ASSERT_NEAR(result.q[i], expected.q[i], float_error);
       for (size_t i = 0; i < result.k.size(); ++i) {
         ASSERT_NEAR(result.k[i], expected.k[i], float_error + step + 2 * storing * std::abs(expected.k[i]));

@@ -7,6 +7,7 @@ namespace ferrum {
 namespace {
 
 using testing_support::cuda_backends;
+using testing_support::floats;
 using testing_support::linear_tolerance;
 using testing_support::make_reference;
 using testing_support::Matrix;
@@ -16,10 +17,6 @@ using testing_support::random_floats;
 using testing_support::random_stored;
 using testing_support::same_bits;
 using testing_support::Stored;
-
-ConstView floats(const std::vector<float>& v) {
-  return ConstView(v.data(), DType::kF32, {static_cast<int64_t>(v.size())});
-}
 
 std::vector<float> multiply(Backend& backend, const Linear& linear, const Matrix& x, int64_t gap = 0) {
   OnDevice memory(backend);

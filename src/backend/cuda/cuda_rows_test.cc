@@ -7,7 +7,9 @@ namespace ferrum {
 namespace {
 
 using testing_support::cuda_backends;
+using testing_support::floats;
 using testing_support::gamma;
+using testing_support::ints;
 using testing_support::make_reference;
 using testing_support::Matrix;
 using testing_support::OnDevice;
@@ -18,13 +20,6 @@ using testing_support::same_bits;
 using testing_support::Stored;
 
 constexpr int64_t kTokenCounts[] = {0, 1, 2, 7};
-
-ConstView ints(const std::vector<int32_t>& v) {
-  return ConstView(v.data(), DType::kI32, {static_cast<int64_t>(v.size())});
-}
-ConstView floats(const std::vector<float>& v) {
-  return ConstView(v.data(), DType::kF32, {static_cast<int64_t>(v.size())});
-}
 
 void expect_near(const std::vector<float>& results, const std::vector<float>& expected, double relative,
                  const std::string& what, double absolute = 0) {
