@@ -28,7 +28,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from report import ROOT, machine
 
 
 def parse_arguments():
@@ -149,11 +149,6 @@ def rates(samples):
 def difference(samples, group):
     keys = set(samples[-1][group]) | set(samples[0][group])
     return {k: int(samples[-1][group].get(k, 0) - samples[0][group].get(k, 0)) for k in sorted(keys)}
-
-
-def machine():
-    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text()).group(1)
-    return f"{cpu}, {os.cpu_count()} CPUs"
 
 
 def main():

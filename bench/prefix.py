@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlparse
 
-from overload import ROOT, Server, machine
+from overload import Server
+from report import ROOT, machine, spread
 
 SUFFIX = 16  # tokens
 BLOCK = 16   # the engine's default
@@ -106,20 +107,19 @@ def main():
     times = run(arguments.model, arguments, first_tokens, "--context", context)
     turns = run(arguments.chat_model, arguments, second_turns)
     ratio = statistics.median(first / second for first, second, _ in times)
-    spread = lambda values, unit: (f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g}) {unit}")
     print(f"Machine: {machine()}. Median of {arguments.rounds} rounds (smallest to largest).\n")
     print(f"| {Path(arguments.model).name}, prefix of {arguments.prefix} tokens and {SUFFIX} of its own | |")
     print("|---|--:|")
-    print(f"| time to the first token, first request | {spread([1e3 * t[0] for t in times], 'ms')} |")
-    print(f"| second request | {spread([1e3 * t[1] for t in times], 'ms')} |")
-    print(f"| tokens found by the second | {spread([t[2] for t in times], '')} |")
+    print(f"| time to the first token, first request | {spread([1e3 * t[0] for t in times])} ms |")
+    print(f"| second request | {spread([1e3 * t[1] for t in times])} ms |")
+    print(f"| tokens found by the second | {spread([t[2] for t in times])} |")
     print(f"| sooner by | {ratio:.1f}x |\n")
     print(f"| {Path(arguments.chat_model).name}, second turn of a chat | |")
     print("|---|--:|")
-    print(f"| tokens of its prompt | {spread([t[0] for t in turns], '')} |")
-    print(f"| of them in the first turn, its answer included | {spread([t[2] for t in turns], '')} |")
-    print(f"| found | {spread([t[1] for t in turns], '')} |")
-    print(f"| computed | {spread([t[0] - t[1] for t in turns], '')} |\n")
+    print(f"| tokens of its prompt | {spread([t[0] for t in turns])} |")
+    print(f"| of them in the first turn, its answer included | {spread([t[2] for t in turns])} |")
+    print(f"| found | {spread([t[1] for t in turns])} |")
+    print(f"| computed | {spread([t[0] - t[1] for t in turns])} |\n")
     # What is new, and of the first turn what does not fill a block.
     only_new = all(prompt - found <= prompt - before + BLOCK for prompt, found, before in turns)
     for what, holds in ((f"at least {arguments.least:g} times sooner", ratio >= arguments.least),

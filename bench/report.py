@@ -10,12 +10,16 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def machine():
+    cpu = next(line.split(": ")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    return f"{cpu}, {os.cpu_count()} CPUs"
+
+
 def heading(title):
     """The first lines of a report: title with the date, machine, commit, command."""
-    cpu = next(line.split(": ")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     return [f"# {title}, {datetime.date.today()}", "",
-            f"Machine: {cpu}, {os.cpu_count()} CPUs. Commit: {commit}. Command: `{shlex.join(sys.argv)}`."]
+            f"Machine: {machine()}. Commit: {commit}. Command: `{shlex.join(sys.argv)}`."]
 
 
 def spread(values):
