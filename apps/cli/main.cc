@@ -41,13 +41,20 @@ Status unknown_command(const CLI::App& app, const std::string& word) {
   return invalid_argument(message + " The commands are " + names + ".");
 }
 
+// "--threads", ...; with `value`, only of options whose value is called so.
+std::vector<std::string> long_flags(const CLI::App& command, const char* value = nullptr) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : command.get_options()) {
+    if (value != nullptr && option->get_type_name() != value) continue;
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  return flags;
+}
+
 // The first flag that the chosen command does not know; ok where there is none.
 Status unknown_flag(const CLI::App& app, std::span<const std::string> words) {
   for (const CLI::App* command : app.get_subcommands()) {
-    std::vector<std::string> known;
-    for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    }
+    const std::vector<std::string> known = long_flags(*command);
     for (const std::string& word : words) {
       const std::string flag = word.substr(0, word.find('='));
       if (!flag.starts_with("--") || flag == "--" || std::find(known.begin(), known.end(), flag) != known.end())
@@ -70,15 +77,10 @@ Status unknown_flag(const CLI::App& app, std::span<const std::string> words) {
 
 // Of the command that is called, by what its options say of their values.
 std::vector<std::string> switches_of(const CLI::App& app, std::span<const std::string> words) {
-  std::vector<std::string> flags;
   for (const CLI::App* command : app.get_subcommands({})) {
-    if (words.empty() || command->get_name() != words.front()) continue;
-    for (const CLI::Option* option : command->get_options()) {
-      if (option->get_type_name() != kSwitchValue) continue;
-      for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
-    }
+    if (!words.empty() && command->get_name() == words.front()) return long_flags(*command, kSwitchValue);
   }
-  return flags;
+  return {};
 }
 
 int run(int argc, char** argv) {

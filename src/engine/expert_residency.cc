@@ -15,16 +15,6 @@ namespace {
 
 constexpr int kMeasuredSteps = 6;
 
-int64_t stored_bytes(const ExpertsSpec& spec) {
-  int64_t bytes = 0;
-  for (const ExpertWeights& expert : spec.experts) {
-    for (const WeightRef* weight : {&expert.gate, &expert.up, &expert.down}) {
-      bytes += static_cast<int64_t>(bytes_of(weight->matrix.dtype, weight->matrix.elements()));
-    }
-  }
-  return bytes;
-}
-
 void forget_experts(const Gguf& file) {
   for (const GgufTensor& tensor : file.tensors()) {
     if (tensor.mapped && is_expert_tensor(tensor)) {
@@ -64,7 +54,9 @@ Result<ExpertResidency> expert_residency(const DecoderWeights& weights, const Ba
     r.experts = static_cast<int>(spec.experts.size());
     top_k = spec.top_k;
     per_place += expert_slot_bytes(config, spec);
-    r.token_bytes += stored_bytes(spec) / r.experts * top_k;
+    int64_t layer_bytes = 0;
+    for (const ExpertWeights& expert : spec.experts) layer_bytes += stored_bytes(expert);
+    r.token_bytes += layer_bytes / r.experts * top_k;
   }
   if (budget == 0 || per_place == 0 || budget / per_place >= r.experts) return r;
   r.places = static_cast<int>(budget / per_place);

@@ -188,7 +188,8 @@ class Planner {
     s.experts = experts.experts;
     s.places = experts.places;
     s.cache_bytes = experts.cache_bytes;
-    s.read_bytes_per_token = static_cast<int64_t>((1 - experts.hit_share()) * static_cast<double>(experts.token_bytes));
+    s.hit_share = experts.hit_share();
+    s.read_bytes_per_token = static_cast<int64_t>((1 - s.hit_share) * static_cast<double>(experts.token_bytes));
     plan_.streaming = s;
   }
 
@@ -419,8 +420,8 @@ Status estimate_streaming(const Gguf& file, MemoryPlan& plan) {
   ExpertStreaming& s = *plan.streaming;
   s.hit_seconds = one.hit;
   s.miss_seconds = one.miss;
-  const double hits = static_cast<double>(s.places) / s.experts;
-  s.tokens_per_second = 1 / (others + spec.num_layers * (hits * one.hit + (1 - hits) * one.miss));
+  const double experts = s.hit_share * one.hit + (1 - s.hit_share) * one.miss;
+  s.tokens_per_second = 1 / (others + spec.num_layers * experts);
   return Status::ok();
 }
 

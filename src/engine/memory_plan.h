@@ -48,6 +48,7 @@ struct MemoryDemand {
 struct ExpertStreaming {
   int experts = 0, places = 0;               // of a layer
   int64_t cache_bytes = 0;                   // of all layers' places
+  double hit_share = 1;                      // of the experts that steps need, if all are used alike
   int64_t read_bytes_per_token = 0;          // of the file, for one sequence alone
   double tokens_per_second = 0;              // of one sequence, estimated from what was measured here; 0 = not measured
   double hit_seconds = 0, miss_seconds = 0;  // of a layer's experts for one token: all in memory, none

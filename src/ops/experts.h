@@ -1,6 +1,7 @@
 // y[t] = sum over the experts e of token t, in ascending order: weight * down_e(silu(gate_e(x[t])) * up_e(x[t]))
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,15 @@ struct ExpertWeights {
   WeightRef gate, up;  // [expert_ffn, hidden]
   WeightRef down;      // [hidden, expert_ffn]
 };
+
+// Of its three matrices.
+inline int64_t stored_bytes(const ExpertWeights& expert) {
+  int64_t bytes = 0;
+  for (const WeightRef* weight : {&expert.gate, &expert.up, &expert.down}) {
+    bytes += static_cast<int64_t>(bytes_of(weight->matrix.dtype, weight->matrix.elements()));
+  }
+  return bytes;
+}
 
 struct ExpertsSpec {
   std::vector<ExpertWeights> experts;  // all of the same shapes; types may differ

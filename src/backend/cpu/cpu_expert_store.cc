@@ -31,15 +31,6 @@ int64_t packed_bytes(WeightLayout layout, const ExpertWeights& expert) {
   return bytes;
 }
 
-int64_t stored_bytes(const ExpertWeights& expert) {
-  int64_t bytes = 0;
-  for (const auto role : kRoles) {
-    const ConstView& m = (expert.*role).matrix;
-    bytes += static_cast<int64_t>(bytes_of(m.dtype, m.elements()));
-  }
-  return bytes;
-}
-
 void for_mapped_bytes(const ExpertWeights& expert, void (*what)(const void*, size_t)) {
   for (const auto role : kRoles) {
     const WeightRef& weight = expert.*role;

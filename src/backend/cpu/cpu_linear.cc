@@ -70,10 +70,10 @@ class CpuLinear final : public Linear {
       if (kind.arrange != nullptr) arrange(kind, x);
     }
     // All parts' pieces in one loop, so that a small part does not leave threads idle.
-    const int64_t pieces = pieces_ * divide_up(x.dim(0), tokens_per_pass(x.dim(0), act_blocks_));
+    const int64_t of_pass = tokens_per_pass(x.dim(0), act_blocks_), pieces = pieces_ * divide_up(x.dim(0), of_pass);
     const int64_t grain = in_features() * out_features_ < kWorthSharing / x.dim(0) ? pieces : 1;
     context_.pool.parallel_for(pieces, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t piece = begin; piece < end; ++piece) compute(piece, x, y);
+      for (int64_t piece = begin; piece < end; ++piece) compute(piece, of_pass, x, y);
     });
     int64_t column = 0;
     for (const WeightRef& part : spec_.parts) {
@@ -132,8 +132,8 @@ class CpuLinear final : public Linear {
     return task;
   }
 
-  void compute(int64_t piece, const ConstView& x, const View& y) const {
-    const int64_t of_pass = tokens_per_pass(x.dim(0), act_blocks_), token = piece / pieces_ * of_pass;
+  void compute(int64_t piece, int64_t of_pass, const ConstView& x, const View& y) const {
+    const int64_t token = piece / pieces_ * of_pass;
     piece %= pieces_;
     int64_t column = 0;
     size_t p = 0;

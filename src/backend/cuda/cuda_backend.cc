@@ -40,9 +40,7 @@ Result<std::unique_ptr<Experts>> CudaBackend::make_experts(ExpertsSpec spec) {
 
 Result<ConstView> CudaBackend::place(ConstView host) {
   FERRUM_CHECK(host.is_contiguous(), "a host array with gaps");
-  FERRUM_ASSIGN_OR_RETURN(Buffer buffer, queue_.device().allocate(bytes_in(host)));
-  FERRUM_RETURN_IF_ERROR(queue_.device().copy_to_device(buffer.data(), host.data, bytes_in(host)));
-  FERRUM_RETURN_IF_ERROR(queue_.device().synchronize());
+  FERRUM_ASSIGN_OR_RETURN(Buffer buffer, copy_of(queue_.device(), host.data, bytes_in(host)));
   host.data = buffer.data();
   placed_.push_back(std::move(buffer));
   return host;

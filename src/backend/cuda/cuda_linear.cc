@@ -7,13 +7,6 @@
 namespace ferrum::cuda {
 namespace {
 
-Result<Buffer> copy_to(Device& device, const void* data, size_t bytes) {
-  FERRUM_ASSIGN_OR_RETURN(Buffer buffer, device.allocate(bytes));
-  FERRUM_RETURN_IF_ERROR(device.copy_to_device(buffer.data(), data, bytes));
-  FERRUM_RETURN_IF_ERROR(device.synchronize());
-  return buffer;
-}
-
 // One matrix of a Linear.
 struct Part {
   DType dtype;
@@ -50,7 +43,7 @@ class Maker {
  private:
   const void* copy(const void* data, size_t bytes) {
     if (!status_.is_ok() || bytes == 0) return nullptr;
-    Result<Buffer> buffer = copy_to(device_, data, bytes);
+    Result<Buffer> buffer = copy_of(device_, data, bytes);
     if (!buffer.is_ok()) {
       status_ = buffer.status();
       return nullptr;

@@ -38,4 +38,12 @@ class Device {
   virtual Status synchronize() = 0;
 };
 
+// Memory of the device that holds what lies at `host`; it is there when this returns.
+inline Result<Buffer> copy_of(Device& device, const void* host, size_t bytes) {
+  FERRUM_ASSIGN_OR_RETURN(Buffer buffer, device.allocate(bytes));
+  FERRUM_RETURN_IF_ERROR(device.copy_to_device(buffer.data(), host, bytes));
+  FERRUM_RETURN_IF_ERROR(device.synchronize());
+  return buffer;
+}
+
 }  // namespace ferrum::cuda
