@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """ferrum bench beside llama.cpp and ik_llama.cpp: the same GGUF files, in turns on one machine.
 
-Prompts of 512 tokens, generation of one sequence, and of 32 together. A round runs every engine once for each model, so
-that a slow minute of a shared machine meets all. The peers have switches: -fa 0/1, and with ik_llama.cpp -rtr 0/1 (weights
+Prompts of 512 tokens, generation of one sequence, also with 4096 tokens in the cache, and of 4, 16 and 32 sequences, each
+256 tokens deep. A round runs every engine once for each test, so that a slow minute of a shared machine meets all. The peers have switches: -fa 0/1, and with ik_llama.cpp -rtr 0/1 (weights
 repacked at load). The first round runs them all, the others the best for each test. Writes a Markdown table of
 medians over the rounds, beside what the machine allows (`ferrum bench` measures it in each of its runs).
 
-  bench/peers.py MODEL.gguf... --llama DIR --ik DIR [--rounds 5] [--under "quiet -t 60"] [--out bench/results/peers-DATE.md]
+  bench/peers.py MODEL.gguf... --llama DIR --ik DIR [--rounds 5] [--tests pp512,tg64] [--under "quiet -t 60"] [--out bench/results/peers-DATE.md]
 
 DIR is where llama-bench and llama-batched-bench are.
 """
@@ -23,8 +23,21 @@ import sys
 
 import report
 
-SEQUENCES, DEPTH, TOKENS = 32, 16, 16  # of the test of many sequences
-TESTS = {"pp512": "prompt of 512", "tg64": "one sequence", "tg@32": f"{SEQUENCES} sequences"}
+
+
+class Test:
+    """`prompt` tokens, or `tokens` each of `sequences` that have `depth` tokens in the cache."""
+
+    def __init__(self, title, prompt=0, tokens=0, depth=0, sequences=1):
+        self.title, self.prompt, self.tokens, self.depth, self.sequences = title, prompt, tokens, depth, sequences
+
+
+TESTS = {
+    "pp512": Test("prompt of 512", prompt=512),
+    "tg64": Test("one sequence", tokens=64),
+    "tg32@d4096": Test("one sequence, 4096 deep", tokens=32, depth=4096),
+    **{f"tg32x{n}": Test(f"{n} sequences, 256 deep", tokens=32, depth=256, sequences=n) for n in (4, 16, 32)},
+}
 
 
 class Engine:
@@ -42,9 +55,8 @@ class Engine:
 
 class Ferrum(Engine):
     def measure(self, model, test):
-        shape = {"pp512": ["-p", "512", "-n", "0"], "tg64": ["-p", "0", "-n", "64"],
-                 "tg@32": ["-p", "0", "-n", str(TOKENS), "-d", str(DEPTH), "--parallel", str(SEQUENCES)]}[test]
-        command = [self.args.ferrum, "bench", model, *shape, "-r", "1", "-o", "json", "-t", str(self.args.threads)]
+        shape = ["-p", test.prompt, "-n", test.tokens, "-d", test.depth, "--parallel", test.sequences]
+        command = [self.args.ferrum, "bench", model, *map(str, shape), "-r", "1", "-o", "json", "-t", str(self.args.threads)]
         self.row = json.loads(self.run(command))[0]
         return self.row["median_ts"]
 
@@ -53,6 +65,7 @@ class Peer(Engine):
     def __init__(self, name, args, folder, flags):
         super().__init__(name, args)
         self.folder, self.flags = folder, flags
+        self.takes_depth = name == "llama.cpp"  # ik_llama.cpp's llama-bench has no -d
 
     def switches(self, as_numbers):
         """All take 0 or 1 in llama-bench. In llama-batched-bench -fa is on or off, and -rtr there or not."""
@@ -68,14 +81,15 @@ class Peer(Engine):
 
     def measure(self, model, test):
         threads = ["-m", model, "-t", str(self.args.threads)]
-        if test != "tg@32":
-            shape = {"pp512": ["-p", "512", "-n", "0"], "tg64": ["-p", "0", "-n", "64"]}[test]
-            return json.loads(self.run([f"{self.folder}/llama-bench", *threads, *shape, "-r", "1", "-o", "json",
+        if test.sequences == 1 and (test.depth == 0 or self.takes_depth):
+            shape = ["-p", test.prompt, "-n", test.tokens, *(["-d", test.depth] if test.depth > 0 else [])]
+            return json.loads(self.run([f"{self.folder}/llama-bench", *threads, *map(str, shape), "-r", "1", "-o", "json",
                                         *self.switches(True)]))[0]["avg_ts"]
-        text = self.run([f"{self.folder}/llama-batched-bench", *threads, "-c", str(SEQUENCES * (DEPTH + TOKENS)), "-b", "2048",
-                         "-npp", str(DEPTH), "-ntg", str(TOKENS), "-npl", str(SEQUENCES), *self.switches(False)])
+        context = test.sequences * (test.depth + test.tokens)
+        shape = ["-c", context, "-b", 2048, "-npp", test.depth, "-ntg", test.tokens, "-npl", test.sequences]
+        text = self.run([f"{self.folder}/llama-batched-bench", *threads, *map(str, shape), *self.switches(False)])
         # |    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |
-        row = re.search(rf"^\|\s*{DEPTH}\s*\|\s*{TOKENS}\s*\|\s*{SEQUENCES}\s*\|(.*)\|$", text, re.M)
+        row = re.search(rf"^\|\s*{test.depth}\s*\|\s*{test.tokens}\s*\|\s*{test.sequences}\s*\|(.*)\|$", text, re.M)
         return float(row[1].split("|")[4])
 
 
@@ -94,21 +108,21 @@ def measure_model(args, model):
     rates, best, limits = {}, {}, {}
     engines = variants(args)
     for turn in range(args.rounds):
-        for test, name in itertools.product(TESTS, engines):
+        for test, name in itertools.product(args.tests, engines):
             tried = engines[name] if turn == 0 else [best[test, name]]
-            results = [(engine.measure(model, test), index) for index, engine in enumerate(tried)]
+            results = [(engine.measure(model, TESTS[test]), index) for index, engine in enumerate(tried)]
             rate, index = max(results)
             best[test, name] = tried[index]
             rates.setdefault((test, name), []).append(rate)
             if name == "ferrum":
                 limits.setdefault(test, []).append(tried[index].row)
-            print(f"round {turn + 1}: {pathlib.Path(model).name}: {TESTS[test]}: {name}: {rate:.1f} tok/s", file=sys.stderr,
+            print(f"round {turn + 1}: {pathlib.Path(model).name}: {TESTS[test].title}: {name}: {rate:.1f} tok/s", file=sys.stderr,
                   flush=True)
     return rates, best, limits
 
 
-def rows_of(model, rates, best, limits):
-    for test, title in TESTS.items():
+def rows_of(args, model, rates, best, limits):
+    for test in args.tests:
         ours, names = rates[test, "ferrum"], [name for (t, name) in rates if t == test and name != "ferrum"]
         theirs = {name: statistics.median(rates[test, name]) for name in names}
         switches = {name: " ".join(f"{flag} {value}" for flag, value in best[test, name].flags.items()) for name in names}
@@ -116,7 +130,7 @@ def rows_of(model, rates, best, limits):
         share = statistics.median(row["fraction_of_limit"] for row in limits[test])
         bound = limits[test][0]["limited_by"]
         ratio = f"{statistics.median(ours) / max(theirs.values()):.2f}x" if theirs else "-"
-        yield " | ".join(["", pathlib.Path(model).stem, title, report.spread(ours), *cells, ratio,
+        yield " | ".join(["", pathlib.Path(model).stem, TESTS[test].title, report.spread(ours), *cells, ratio,
                           f"{100 * share:.0f} % ({bound})", ""]).strip()
 
 
@@ -128,6 +142,7 @@ def main():
     parser.add_argument("--ik", help="where ik_llama.cpp's programs are")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tests", type=lambda names: names.split(","), default=list(TESTS), help="of " + ", ".join(TESTS))
     parser.add_argument("--under", default="", help="what runs each measurement, such as a program that stops all others")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
@@ -135,10 +150,10 @@ def main():
     table, machine = [], []
     for model in args.models:
         rates, best, limits = measure_model(args, model)
-        names = [name for name in ("llama.cpp", "ik_llama.cpp") if ("pp512", name) in rates]
+        names = [name for name in ("llama.cpp", "ik_llama.cpp") if (args.tests[0], name) in rates]
         table = table or ["| model | test | ferrum, tok/s | " + "".join(f"{name}, tok/s | " for name in names) +
                           "to the better | of the limit |", "|---|---|--:|" + "--:|" * len(names) + "--:|--:|"]
-        table += rows_of(model, rates, best, limits)
+        table += rows_of(args, model, rates, best, limits)
         machine += [row for rows in limits.values() for row in rows]
     bandwidth, peak = (statistics.median(row[key] for row in machine) / 1e9 for key in ("read_bandwidth", "peak_int8"))
     report.write([*report.heading("Beside llama.cpp and ik_llama.cpp"),

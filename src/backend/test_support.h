@@ -145,12 +145,15 @@ inline Stored random_stored(Random& random, DType dtype, int64_t rows, int64_t c
 }
 
 // Weights as a file has them: normally distributed numbers, quantised.
-inline Stored random_quantized(Random& random, DType dtype, int64_t rows, int64_t cols) {
+inline Stored quantized(DType dtype, int64_t rows, int64_t cols, const std::vector<float>& values) {
   Stored m{dtype, rows, cols, std::vector<std::byte>(bytes_of(dtype, rows * cols))};
-  const std::vector<float> values = random_floats(random, rows * cols, 0.05f);
   const Status status = quantize_row(dtype, values.data(), m.bytes.data(), rows * cols);
   FERRUM_CHECK(status.is_ok(), status.message());
   return m;
+}
+
+inline Stored random_quantized(Random& random, DType dtype, int64_t rows, int64_t cols) {
+  return quantized(dtype, rows, cols, random_floats(random, rows * cols, 0.05f));
 }
 
 inline std::vector<std::string> available_isas() {

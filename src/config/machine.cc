@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -199,18 +200,15 @@ namespace {
 constexpr size_t kLineWords = 8;     // of a cache line
 constexpr size_t kAheadWords = 512;  // asked for early: processors do not fetch across pages by themselves
 
-// One word of each cache line: a line comes from memory whole, so that memory is what limits this, not the additions.
-uint64_t touch_lines(const uint64_t* words, size_t count) {
-  constexpr size_t kLines = 4;  // loads and sums that do not wait for each other
-  uint64_t sums[kLines] = {};
-  for (size_t i = 0; i + kLines * kLineWords <= count; i += kLines * kLineWords) {
-    for (size_t line = 0; line < kLines; ++line) {
-      const uint64_t* const word = words + i + line * kLineWords;
-      __builtin_prefetch(word + kAheadWords);
-      sums[line] += *word;
-    }
+// Whole lines, as kernels read them. Whether asking early is faster depends on the processor.
+template <bool kAsk>
+uint64_t read_lines(const uint64_t* words, size_t count) {
+  uint64_t sums[kLineWords] = {};
+  for (size_t i = 0; i + kLineWords <= count; i += kLineWords) {
+    if constexpr (kAsk) __builtin_prefetch(words + i + kAheadWords);
+    for (size_t word = 0; word < kLineWords; ++word) sums[word] += words[i + word];
   }
-  return sums[0] + sums[1] + sums[2] + sums[3];
+  return std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
 }
 
 // Words in huge pages where the system has them, as the KV cache and the weights' panels are.
@@ -229,7 +227,7 @@ std::unique_ptr<uint64_t[], UnmapWords> map_words(size_t count) {
 }  // namespace
 
 double measure_read_bandwidth(int threads, int64_t bytes) {
-  constexpr int kPasses = 5;
+  constexpr int kPasses = 6;
   const auto workers = static_cast<size_t>(std::clamp(threads, 1, 256));
   const size_t words = static_cast<size_t>(std::max<int64_t>(bytes, 0)) / sizeof(uint64_t) / workers;  // each
   if (words == 0) return 0;
@@ -237,13 +235,14 @@ double measure_read_bandwidth(int threads, int64_t bytes) {
   if (buffer == nullptr) return 0;
 
   std::atomic<uint64_t> sink{0};
-  const auto pass = [&](bool write) {
+  enum class Pass { kWrite, kRead, kReadAsking };
+  const auto pass = [&](Pass kind) {
     const auto begin = std::chrono::steady_clock::now();
     std::vector<std::jthread> crew;  // joined also when one cannot be started
     for (size_t w = 0; w < workers; ++w) {
       crew.emplace_back([&, own = buffer.get() + w * words] {
-        if (write) std::fill_n(own, words, uint64_t{1});
-        sink += touch_lines(own, words);
+        if (kind == Pass::kWrite) std::fill_n(own, words, uint64_t{1});
+        sink += kind == Pass::kReadAsking ? read_lines<true>(own, words) : read_lines<false>(own, words);
       });
     }
     crew.clear();
@@ -251,9 +250,9 @@ double measure_read_bandwidth(int threads, int64_t bytes) {
   };
   double fastest = 0;
   try {
-    pass(true);  // each thread touches its pages first
+    pass(Pass::kWrite);  // each thread touches its pages first
     for (int i = 0; i < kPasses; ++i) {
-      const double seconds = pass(false);
+      const double seconds = pass(i % 2 == 0 ? Pass::kReadAsking : Pass::kRead);
       if (fastest == 0 || seconds < fastest) fastest = seconds;
     }
   } catch (const std::system_error&) {  // no more threads

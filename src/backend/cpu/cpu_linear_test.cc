@@ -143,6 +143,31 @@ TEST_P(LinearOfType, ARowIsTheSameBitsInAnyBatchOnAnyThreadsAndInstructionSet) {
   }
 }
 
+// Nearly all weights of a row and all activations are the largest that 8 bits and fewer hold, of either sign: products
+// that are added up in 16 bits (AVX2) come as near to their end as they can.
+TEST_P(LinearOfType, TheLargestProductsDoNotOverflow) {
+  if (!info(GetParam()).quantized) return;
+  constexpr int64_t kRows = 16, kCols = 256;
+  const auto reference = make_reference();
+  for (const float sign : {1.0f, -1.0f}) {
+    std::vector<float> values(kRows * kCols, sign);
+    for (size_t i = 0; i < values.size(); i += 16) values[i] = -sign;  // or types with an offset store zeros
+    const Stored w = testing_support::quantized(GetParam(), kRows, kCols, values);
+    const LinearSpec spec{{{.name = "w", .matrix = w.view(), .bias = {}}}};
+    Matrix x(2, kCols);
+    std::fill_n(x.data.begin(), kCols, 1.0f);
+    std::fill_n(x.data.begin() + kCols, kCols, -1.0f);
+    const std::vector<float> expected = run(*reference, spec, x);
+    for (const WeightLayout layout : kLayouts) {
+      for (const auto& [isa, backend] : every_level(1, layout)) {
+        const std::vector<float> y = run(*backend, spec, x);
+        // Activations of one magnitude are exact, and so is all but the order of at most 16 sums.
+        for (size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(y[i], expected[i], 1e-3) << isa << ", " << name_of(layout);
+      }
+    }
+  }
+}
+
 // Rows longer than the range of columns that is unpacked at a time, and more tokens than make one pass (168 of them).
 TEST_P(LinearOfType, ALongRowAndManyTokensAreTheSameBitsAsOneTokenAlone) {
   if (!info(GetParam()).quantized) return;

@@ -93,18 +93,28 @@ void CpuOps::norm_rope_store(const QkvArgs& a) {
     if (norm.rank > 0) kernels.rms_norm(head, norm.as<float>(), a.head_dim, a.norm_eps, head);
     kernels.rotate(head, a.cos_sin.row<float>(t), a.rope_dim, a.layout);
   };
-  for_rows(a.q.dim(0), a.q.dim(1) + a.k.dim(1), [&](int64_t t) {
-    for (int64_t h = 0; h < a.num_heads; ++h) prepare(a.q.row<float>(t) + h * a.head_dim, a.q_norm, t);
+  const auto store_head = [&](int64_t h, int64_t t) {
     const int64_t slot = a.slots.as<int32_t>()[t];
-    for (int64_t h = 0; h < a.num_kv_heads; ++h) {
-      float* k = a.k.row<float>(t) + h * a.head_dim;
-      prepare(k, a.k_norm, t);
-      KvStoreTask task = store_task(a.kv.k, a.kv.k_scale, k_place(a.kv.k, slot, h), slot, h);
-      task.x = k;
-      kernels.store_kv(task);
-      task = store_task(a.kv.v, a.kv.v_scale, v_place(a.kv.v, slot, h), slot, h);
-      task.x = a.v.row<float>(t) + h * a.head_dim;
-      kernels.store_kv(task);
+    float* k = a.k.row<float>(t) + h * a.head_dim;
+    prepare(k, a.k_norm, t);
+    KvStoreTask task = store_task(a.kv.k, a.kv.k_scale, k_place(a.kv.k, slot, h), slot, h);
+    task.x = k;
+    kernels.store_kv(task);
+    task = store_task(a.kv.v, a.kv.v_scale, v_place(a.kv.v, slot, h), slot, h);
+    task.x = a.v.row<float>(t) + h * a.head_dim;
+    kernels.store_kv(task);
+  };
+  // Head by head: the positions of a prompt share the cache lines of K, and meet them in the first-level cache.
+  const int64_t tokens = a.q.dim(0), heads = a.num_heads + a.num_kv_heads;
+  const int64_t run = std::clamp<int64_t>(tokens, 1, kMaxKvLanes), runs = (tokens + run - 1) / run;
+  for_rows(runs * heads, run * a.head_dim, [&](int64_t unit) {
+    const int64_t head = unit % heads, first = unit / heads * run, past = std::min(tokens, first + run);
+    for (int64_t t = first; t < past; ++t) {
+      if (head < a.num_heads) {
+        prepare(a.q.row<float>(t) + head * a.head_dim, a.q_norm, t);
+      } else {
+        store_head(head - a.num_heads, t);
+      }
     }
   });
 }

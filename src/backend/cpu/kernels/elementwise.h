@@ -76,7 +76,10 @@ static void rms_norm(const float* x, const float* weight, int64_t n, float eps, 
   for (double lane : lanes) total += lane;
   const auto factor =
       static_cast<float>(1.0 / __builtin_sqrt(total / static_cast<double>(n) + static_cast<double>(eps)));
-  for (int64_t j = 0; j < n; ++j) y[j] = x[j] * factor * weight[j];
+  // In vectors, because y may be x, with which the compiler would not dare.
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16) store(y + j, mul(mul(load(x + j), set1(factor)), load(weight + j)));
+  for (; j < n; ++j) y[j] = x[j] * factor * weight[j];
 }
 
 static void add_row(float* x, const float* delta, int64_t n) {
@@ -104,17 +107,28 @@ static void exp_row(const float* x, int64_t n, float* y) {
   }
 }
 
+// Pairs from number `i` on, of which neighbouring ones are kStep elements apart, the partners `apart`.
+template <int kStep>
+FERRUM_INLINE void rotate_pairs(float* head, const float* cosines, const float* sines, int i, int half, int apart) {
+  for (; i < half; ++i) {
+    const float a = head[kStep * i], b = head[kStep * i + apart];
+    head[kStep * i] = a * cosines[i] - b * sines[i];
+    head[kStep * i + apart] = a * sines[i] + b * cosines[i];
+  }
+}
+
 static void rotate(float* head, const float* cos_sin, int rope_dim, RopeLayout layout) {
   const int half = rope_dim / 2;
   const float* cosines = cos_sin;
   const float* sines = cos_sin + half;
-  const int step = layout == RopeLayout::kInterleaved ? 2 : 1;
-  const int apart = layout == RopeLayout::kInterleaved ? 1 : half;
-  for (int i = 0; i < half; ++i) {
-    const float a = head[step * i], b = head[step * i + apart];
-    head[step * i] = a * cosines[i] - b * sines[i];
-    head[step * i + apart] = a * sines[i] + b * cosines[i];
+  if (layout == RopeLayout::kInterleaved) return rotate_pairs<2>(head, cosines, sines, 0, half, 1);
+  int i = 0;
+  for (; i + 16 <= half; i += 16) {
+    const F32 a = load(head + i), b = load(head + half + i), c = load(cosines + i), s = load(sines + i);
+    store(head + i, sub(mul(a, c), mul(b, s)));
+    store(head + half + i, add(mul(a, s), mul(b, c)));
   }
+  rotate_pairs<1>(head, cosines, sines, i, half, half);
 }
 
 template <typename T>

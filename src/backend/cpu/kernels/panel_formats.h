@@ -3,7 +3,7 @@
 //
 // A format F has: 32s of columns per block; the width of a group of columns with a scale of its own (32 or 16); whether
 // its values have an offset (then w = scale * q + offset and q is below 128, else w = scale * (q - kBias), q any byte
-// modulo 256).
+// modulo 256); the largest q, 255 where it is any byte.
 //   quads<I>(block, q)     32 columns, number I: lane r of q[j] is columns 4j .. 4j + 3 of row r
 //   scales(block, s)       scale (and offset) of group g of row r to s.scale[g][r]
 // Like formats.h, this calls no inline function of other headers.
@@ -63,17 +63,18 @@ FERRUM_INLINE void add_planes(const std::byte* p, Bytes* q) {
   q[7] = either(q[7], bits_moved<7, 4>(v, 0x10));
 }
 
-template <typename Stored, int kColumns, int kScales, bool kWithOffset, int kTheBias>
+template <typename Stored, int kColumns, int kScales, bool kWithOffset, int kTheBias, int kTheLargest>
 struct PanelFormat {
   using Block = Stored;
   static constexpr int kThirtyTwos = kColumns / 32;
   static constexpr int kWidth = kColumns / kScales;
   static constexpr bool kOffset = kWithOffset;
   static constexpr int kBias = kTheBias;
+  static constexpr int kLargest = kTheLargest;
   static constexpr bool kShortScale = true;  // a F16 number, or the product of one with a byte
 };
 
-struct PanelQ4_0 : PanelFormat<BlockQ4_0, 32, 1, false, 8> {
+struct PanelQ4_0 : PanelFormat<BlockQ4_0, 32, 1, false, 8, 15> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
@@ -81,7 +82,7 @@ struct PanelQ4_0 : PanelFormat<BlockQ4_0, 32, 1, false, 8> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
-struct PanelQ4_1 : PanelFormat<BlockQ4_1, 32, 1, true, 0> {
+struct PanelQ4_1 : PanelFormat<BlockQ4_1, 32, 1, true, 0, 15> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
@@ -92,7 +93,7 @@ struct PanelQ4_1 : PanelFormat<BlockQ4_1, 32, 1, true, 0> {
   }
 };
 
-struct PanelQ5_0 : PanelFormat<BlockQ5_0, 32, 1, false, 16> {
+struct PanelQ5_0 : PanelFormat<BlockQ5_0, 32, 1, false, 16, 31> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
@@ -101,7 +102,7 @@ struct PanelQ5_0 : PanelFormat<BlockQ5_0, 32, 1, false, 16> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
-struct PanelQ5_1 : PanelFormat<BlockQ5_1, 32, 1, true, 0> {
+struct PanelQ5_1 : PanelFormat<BlockQ5_1, 32, 1, true, 0, 31> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), q);
@@ -113,7 +114,7 @@ struct PanelQ5_1 : PanelFormat<BlockQ5_1, 32, 1, true, 0> {
   }
 };
 
-struct PanelQ8_0 : PanelFormat<BlockQ8_0, 32, 1, false, 0> {
+struct PanelQ8_0 : PanelFormat<BlockQ8_0, 32, 1, false, 0, 255> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     for (int j = 0; j < kQuads; ++j) q[j] = load64(FERRUM_PACKED(b, qs) + 64 * j);
@@ -121,7 +122,7 @@ struct PanelQ8_0 : PanelFormat<BlockQ8_0, 32, 1, false, 0> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
-struct PanelIQ4_NL : PanelFormat<BlockIQ4_NL, 32, 1, false, 0> {
+struct PanelIQ4_NL : PanelFormat<BlockIQ4_NL, 32, 1, false, 0, 255> {
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs), kIq4Values, q);
@@ -129,7 +130,7 @@ struct PanelIQ4_NL : PanelFormat<BlockIQ4_NL, 32, 1, false, 0> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { store(s.scale[0], load_f16(b)); }
 };
 
-struct PanelMXFP4 : PanelFormat<BlockMXFP4, 32, 1, false, 0> {
+struct PanelMXFP4 : PanelFormat<BlockMXFP4, 32, 1, false, 0, 255> {
   static constexpr bool kShortScale = false;  // as large as 2^126
   template <int>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
@@ -164,7 +165,7 @@ FERRUM_INLINE void panel_scales_q4_k(const std::byte* b, BlockScales s) {
   scale_rows(sub(zero(), load_f16(FERRUM_PACKED(b, dmin))), mins, 8, s.offset);
 }
 
-struct PanelQ4_K : PanelFormat<BlockQ4_K, 256, 8, true, 0> {
+struct PanelQ4_K : PanelFormat<BlockQ4_K, 256, 8, true, 0, 15> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     const std::byte* p = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 2);
@@ -173,7 +174,7 @@ struct PanelQ4_K : PanelFormat<BlockQ4_K, 256, 8, true, 0> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { panel_scales_q4_k<Block>(b, s); }
 };
 
-struct PanelQ5_K : PanelFormat<BlockQ5_K, 256, 8, true, 0> {
+struct PanelQ5_K : PanelFormat<BlockQ5_K, 256, 8, true, 0, 31> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     const std::byte* low = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 2);
@@ -186,7 +187,7 @@ struct PanelQ5_K : PanelFormat<BlockQ5_K, 256, 8, true, 0> {
   FERRUM_INLINE void scales(const std::byte* b, BlockScales s) { panel_scales_q4_k<Block>(b, s); }
 };
 
-struct PanelQ2_K : PanelFormat<BlockQ2_K, 256, 16, true, 0> {
+struct PanelQ2_K : PanelFormat<BlockQ2_K, 256, 16, true, 0, 3> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     const std::byte* p = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 4);
@@ -204,7 +205,7 @@ struct PanelQ2_K : PanelFormat<BlockQ2_K, 256, 16, true, 0> {
   }
 };
 
-struct PanelQ3_K : PanelFormat<BlockQ3_K, 256, 16, false, 4> {
+struct PanelQ3_K : PanelFormat<BlockQ3_K, 256, 16, false, 4, 7> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     const std::byte* low = FERRUM_PACKED(b, qs) + 64 * kQuads * (kAt / 4);
@@ -228,7 +229,7 @@ struct PanelQ3_K : PanelFormat<BlockQ3_K, 256, 16, false, 4> {
   }
 };
 
-struct PanelQ6_K : PanelFormat<BlockQ6_K, 256, 16, false, 32> {
+struct PanelQ6_K : PanelFormat<BlockQ6_K, 256, 16, false, 32, 63> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     constexpr int half = kAt / 4, k = kAt % 4;
@@ -245,7 +246,7 @@ struct PanelQ6_K : PanelFormat<BlockQ6_K, 256, 16, false, 32> {
   }
 };
 
-struct PanelQ8_K : PanelFormat<BlockQ8_K, 256, 8, false, 0> {
+struct PanelQ8_K : PanelFormat<BlockQ8_K, 256, 8, false, 0, 255> {
   static constexpr bool kShortScale = false;  // any float
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
@@ -256,7 +257,7 @@ struct PanelQ8_K : PanelFormat<BlockQ8_K, 256, 8, false, 0> {
   }
 };
 
-struct PanelIQ4_XS : PanelFormat<BlockIQ4_XS, 256, 8, false, 0> {
+struct PanelIQ4_XS : PanelFormat<BlockIQ4_XS, 256, 8, false, 0, 255> {
   template <int kAt>
   FERRUM_INLINE void quads(const std::byte* b, Bytes* q) {
     nibble_halves(FERRUM_PACKED(b, qs) + 64 * (kQuads / 2) * kAt, kIq4Values, q);

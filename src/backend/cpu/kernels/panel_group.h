@@ -7,6 +7,11 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/panel_formats.h"
+#if defined(FERRUM_SUMS_OF_PAIRS)
+#include "backend/cpu/kernels/group_dot_pairs.h"
+#else
+#include "backend/cpu/kernels/group_dot.h"
+#endif
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -47,24 +52,11 @@ FERRUM_INLINE F32 add_group(F32 sum, I32 dot, const GroupScales& w, const GroupA
   return sum;
 }
 
-template <typename Format>
-FERRUM_INLINE I32 add_dot(I32 sum, Bytes w, const int8_t* x) {
-  if constexpr (Format::kOffset) return add_dot_unsigned(sum, w, broadcast4(x));
-  return add_dot_centred(sum, w, broadcast4(x));
-}
-template <typename Format>
-FERRUM_INLINE I32 first_sum(const GroupActivations& x) {
-  if constexpr (Format::kOffset) return sum_from(kSumStart);
-  return centred_sum_from(kSumStart, x.start);
-}
-
-// 32 columns of a block as add_dot() wants them.
+// 32 columns of a block as GroupDot wants them.
 template <typename Format, int kAt>
 FERRUM_INLINE void unpack_32(const std::byte* block, Bytes* q) {
   Format::template quads<kAt>(block, q);
-  if constexpr (!Format::kOffset) {
-    for (int j = 0; j < kQuads; ++j) q[j] = centre<Format::kBias>(q[j]);
-  }
+  for (int j = 0; j < kQuads; ++j) q[j] = GroupDot<Format>::prepare(q[j]);
 }
 
 template <typename Format>

@@ -29,7 +29,7 @@ FERRUM_INLINE void unpack_range(const std::byte* w, int columns, UnpackedRange& 
 
 template <typename Format, int kPanels>
 static void pass_over_panels(const DotTask& task, int64_t row, int64_t token, int64_t tokens) {
-  using Unpacked = UnpackedFormat<Format::kWidth, Format::kOffset, Format::kShortScale>;
+  using Unpacked = UnpackedFormat<Format>;
   const int64_t columns = tokens <= kFewTokens ? kFewColumns : kRangeColumns;
   UnpackedRange ranges[kPanels];
   alignas(64) RunningSums sums[kPanels];

@@ -6,27 +6,34 @@
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 // How far ahead of its use a panel is asked for. Processors fetch ahead by themselves, but not across pages.
-constexpr size_t kAhead = 8192;
+constexpr size_t kAhead = 4096;
 
-template <typename Format>
+// A share of a block with each of its 32s: more at once than there are buffers for misses would have to wait.
+template <typename Format, int kAt>
 FERRUM_INLINE void fetch_ahead(const std::byte* block) {
-  for (size_t at = 0; at < kBlockBytes<Format>; at += 64) __builtin_prefetch(block + kAhead + at, 0, 2);
+  constexpr size_t kLines = (kBlockBytes<Format> + 63) / 64, kParts = Format::kThirtyTwos;
+#pragma GCC unroll 16
+  for (size_t line = kLines * kAt / kParts; line < kLines * (kAt + 1) / kParts; ++line) {
+    __builtin_prefetch(block + kAhead + 64 * line, 0, 3);
+  }
 }
 
 template <typename Format, int kAt>
 FERRUM_INLINE F32 add_32(F32 sum, const std::byte* block, BlockScales s, const ActBlock* x, int first) {
   constexpr int kGroups = 32 / Format::kWidth, kPerGroup = kQuads / kGroups;
+  fetch_ahead<Format, kAt>(block);
   Bytes q[kQuads];
   unpack_32<Format, kAt>(block, q);
 #pragma GCC unroll 2
   for (int i = 0; i < kGroups; ++i) {
     const GroupActivations a = activations_of<Format::kWidth>(x, (first + kAt) * kGroups + i);
-    I32 dot = first_sum<Format>(a);
+    GroupDot<Format> dot;
+    dot.begin(a.start);
 #pragma GCC unroll 8
-    for (int j = 0; j < kPerGroup; ++j) dot = add_dot<Format>(dot, q[i * kPerGroup + j], a.q + 4 * j);
+    for (int j = 0; j < kPerGroup; ++j) dot.add(j, q[i * kPerGroup + j], broadcast4(a.q + 4 * j));
     const F32 scale = load(s.scale[kAt * kGroups + i]);
     const F32 offset = Format::kOffset ? load(s.offset[kAt * kGroups + i]) : scale;
-    sum = add_group<Format>(sum, dot, {scale, less_for<Format>(scale), offset}, a);
+    sum = add_group<Format>(sum, dot.end(a.start), {scale, less_for<Format>(scale), offset}, a);
   }
   return sum;
 }
@@ -47,7 +54,6 @@ FERRUM_INLINE void panel_of_one(const DotTask& task, int64_t row) {
   alignas(64) float scale[kScales][kPanelRows], offset[kScales][kPanelRows];
   F32 sum = zero();
   for (int64_t at = 0; at < task.columns; at += 32 * Format::kThirtyTwos, w += kBlockBytes<Format>) {
-    fetch_ahead<Format>(w);
     Format::scales(w, {scale, offset});
     sum = add_block<Format>(sum, w, {scale, offset}, x + at / 256, static_cast<int>(at % 256 / 32));
   }

@@ -36,10 +36,14 @@ struct RangeTask {
 };
 
 // Formats that are alike in all that the products of unpacked weights see share their code.
-template <int kTheWidth, bool kTheOffset, bool kShort>
-struct UnpackedFormat {
-  static constexpr int kWidth = kTheWidth;
+template <int kTheWidth, bool kTheOffset, bool kShort, int kTheBias, int kTheLargest>
+struct UnpackedFormatOf {
+  static constexpr int kWidth = kTheWidth, kBias = kTheBias, kLargest = kTheLargest;
   static constexpr bool kOffset = kTheOffset, kShortScale = kShort;
 };
+template <typename Format>
+using UnpackedFormat =
+    UnpackedFormatOf<Format::kWidth, Format::kOffset, Format::kShortScale, kLargestMatters ? Format::kBias : 0,
+                     kLargestMatters ? Format::kLargest : 255>;
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -12,12 +12,12 @@ FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, cons
                                       F32 (*sums)[kTokens]) {
   constexpr int kGroupQuads = Format::kWidth / 4;
   const int64_t at = first + g;
-  I32 dots[kPanels][kTokens];
+  GroupDot<Format> dots[kPanels][kTokens];
   // Unrolled by force: the compiler keeps an array in registers only if it sees constant indices early.
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) dots[p][t] = first_sum<Format>(activations_of<Format::kWidth>(x[t], g));
+    for (int p = 0; p < kPanels; ++p) dots[p][t].begin(activations_of<Format::kWidth>(x[t], g).start);
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kGroupQuads; ++j) {
@@ -28,7 +28,7 @@ FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, cons
     for (int t = 0; t < kTokens; ++t) {
       const int8_t* q = activations_of<Format::kWidth>(x[t], g).q + 4 * j;
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) dots[p][t] = add_dot<Format>(dots[p][t], w[p], q);
+      for (int p = 0; p < kPanels; ++p) dots[p][t].add(j, w[p], broadcast4(q));
     }
   }
 #pragma GCC unroll 2
@@ -40,7 +40,8 @@ FERRUM_INLINE void add_unpacked_group(const RangeTask& task, int64_t first, cons
     if constexpr (Format::kOffset) scales.offset = load(w.offset[at]);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
-      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t], scales, activations_of<Format::kWidth>(x[t], g));
+      const GroupActivations a = activations_of<Format::kWidth>(x[t], g);
+      sums[p][t] = add_group<Format>(sums[p][t], dots[p][t].end(a.start), scales, a);
     }
   }
 }
@@ -63,6 +64,17 @@ FERRUM_INLINE void fetch_results(const RangeTask& task, int64_t token) {
   }
 }
 
+// The activations of the next tile of tokens, as many of their cache lines with each group as it takes.
+template <typename Format, int kTokens>
+FERRUM_INLINE void fetch_activations(const ActBlock* const* x, int64_t next_tile, int64_t g) {
+  constexpr int kLines = static_cast<int>(sizeof(ActBlock)) / 64, kGroups = 256 / Format::kWidth;
+  if (kGroups > kLines && g % (kGroups / kLines) != 0) return;
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) {
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(x[t] + next_tile) + 64 * (g * kLines / kGroups));
+  }
+}
+
 template <typename Format, int kPanels, int kTokens>
 static void tile_of_range(const RangeTask& task, int64_t token) {
   constexpr int kPerBlock = 256 / Format::kWidth;
@@ -75,11 +87,12 @@ static void tile_of_range(const RangeTask& task, int64_t token) {
     for (int p = 0; p < kPanels; ++p) sums[p][t] = load(task.sums[p][token + t]);
     x[t] = task.x + (token + t) * task.x_stride;
   }
-  const int64_t groups = task.columns / Format::kWidth;
+  const int64_t groups = task.columns / Format::kWidth, next_tile = kTokens * task.x_stride;
   for (int64_t first = 0; first < groups; first += kPerBlock) {
     const int64_t some = groups - first < kPerBlock ? groups - first : kPerBlock;
     for (int64_t g = 0; g < some; ++g) {
       if (task.next_bytes > 0) fetch_next<kPanels>(task, first + g);
+      fetch_activations<Format, kTokens>(x, next_tile, g);
       add_unpacked_group<Format, kPanels, kTokens>(task, first, x, g, sums);
     }
 #pragma GCC unroll 8

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #define FERRUM_INLINE static inline __attribute__((always_inline))
+#define FERRUM_MEMBER inline __attribute__((always_inline))
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -186,14 +187,31 @@ FERRUM_INLINE Bytes broadcast4(const void* p) {
   std::memcpy(&x, p, sizeof x);
   return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
 }
-template <int kOffset>
-FERRUM_INLINE Bytes centre(Bytes q) {
-  return kOffset == 0 ? q : minus(q, fill(kOffset));
-}
 FERRUM_INLINE I32 sum_from(int32_t start) { return {_mm256_set1_epi32(start), _mm256_set1_epi32(start)}; }
-FERRUM_INLINE I32 centred_sum_from(int32_t start, const int32_t*) { return sum_from(start); }
 FERRUM_INLINE F32 bits_as_float(I32 x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
-FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_unsigned(w, x)); }
-FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return plus(acc, dot_signed(with_sign(w), x)); }
+
+// Sums of products of neighbouring bytes in 16 bits, which group_dot_pairs.h adds up before they become I32.
+#define FERRUM_SUMS_OF_PAIRS 1
+struct Pairs {
+  __m256i a, b;
+};
+FERRUM_INLINE void opaque(I32& x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+FERRUM_INLINE void opaque(Pairs& x) { asm volatile("" : "+x"(x.a), "+x"(x.b)); }
+FERRUM_INLINE Pairs pair_products(Bytes w, Bytes x) {
+  return {_mm256_maddubs_epi16(w.a, x.a), _mm256_maddubs_epi16(w.b, x.b)};
+}
+FERRUM_INLINE Pairs signed_pair_products(Bytes w, Bytes x) {
+  return pair_products({_mm256_abs_epi8(w.a), _mm256_abs_epi8(w.b)},
+                       {_mm256_sign_epi8(x.a, w.a), _mm256_sign_epi8(x.b, w.b)});
+}
+FERRUM_INLINE Pairs plus(Pairs x, Pairs y) { return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
+FERRUM_INLINE I32 sums_of(Pairs x) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(x.a, ones), _mm256_madd_epi16(x.b, ones)};
+}
+template <int kBits>
+FERRUM_INLINE I32 shift_right(I32 x) {
+  return {_mm256_srai_epi32(x.a, kBits), _mm256_srai_epi32(x.b, kBits)};
+}
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #define FERRUM_INLINE static inline __attribute__((always_inline))
+#define FERRUM_MEMBER inline __attribute__((always_inline))
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -16,6 +17,7 @@ constexpr bool kManyRegisters = true;  // 32, each of a whole F32
 constexpr int kTilePanels = 2;         // panels and tokens that share the loads of unpacked weights
 constexpr int kTileTokens = 8;
 constexpr int kSharedRows = 12;
+constexpr int kSignedAs = 128;  // what dot_onto() wants added to signed weights
 
 struct F32 {
   __m512 v;
@@ -148,17 +150,8 @@ FERRUM_INLINE Bytes broadcast4(const void* p) {
   return {_mm512_set1_epi32(x)};
 }
 
-// Weights as vpdpbusd wants signed ones: unsigned, with 128 added.
-template <int kOffset>
-FERRUM_INLINE Bytes centre(Bytes q) {
-  return {_mm512_add_epi8(q.v, _mm512_set1_epi8(static_cast<char>(128 - kOffset)))};
-}
 FERRUM_INLINE I32 sum_from(int32_t start) { return {_mm512_set1_epi32(start)}; }
-FERRUM_INLINE I32 centred_sum_from(int32_t, const int32_t* start) { return {_mm512_set1_epi32(*start)}; }
 FERRUM_INLINE F32 bits_as_float(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
-FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
-FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
-
 FERRUM_INLINE I32 dot_unsigned(Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), w.v, x.v)}; }
 FERRUM_INLINE I32 dot_onto(I32 sum, Bytes w, Bytes x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.v)}; }
 FERRUM_INLINE SignedBytes with_sign(Bytes w) { return {_mm512_abs_epi8(w.v), _mm512_movepi8_mask(w.v)}; }

@@ -21,11 +21,13 @@
 #endif
 
 #define FERRUM_INLINE static inline __attribute__((always_inline))
+#define FERRUM_MEMBER inline __attribute__((always_inline))
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
 constexpr int kTokenTile = 4;           // tokens that share one unpacking of a weight block
 constexpr bool kManyRegisters = false;  // 32 that hold a whole F32 each
+constexpr int kSignedAs = 0;            // what dot_onto() wants added to signed weights
 constexpr int kTilePanels = 1;          // panels and tokens that share the loads of unpacked weights
 #if defined(FERRUM_NEON)
 constexpr int kTileTokens = 4;
@@ -346,23 +348,14 @@ FERRUM_INLINE Bytes broadcast4(const void* p) {
   const auto four = reinterpret_cast<U8x16>(I32x4{x, x, x, x});
   return {{four, four, four, four}};
 }
-// Unsigned weights less kOffset, as add_dot_centred() wants them; its sums begin with centred_sum_from(start,
-// ActBlock's start32 or start16), and are those of the signed weights from `start` on every level.
-template <int kOffset>
-FERRUM_INLINE Bytes centre(Bytes q) {
-  return kOffset == 0 ? q : minus(q, fill(kOffset));
-}
 FERRUM_INLINE I32 sum_from(int32_t start) {
   const I32x4 four = {start, start, start, start};
   return {{four, four, four, four}};
 }
-FERRUM_INLINE I32 centred_sum_from(int32_t start, const int32_t*) { return sum_from(start); }
 FERRUM_INLINE F32 bits_as_float(I32 a) {
   F32 r;
   std::memcpy(&r, &a, sizeof r);
   return r;
 }
-FERRUM_INLINE I32 add_dot_unsigned(I32 acc, Bytes w, Bytes x) { return dot_onto(acc, w, x); }
-FERRUM_INLINE I32 add_dot_centred(I32 acc, Bytes w, Bytes x) { return add_dot_unsigned(acc, w, x); }
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE
