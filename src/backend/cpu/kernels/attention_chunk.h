@@ -4,6 +4,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/exp.h"
 #include "backend/cpu/kernels/plain.h"
+#include "backend/cpu/kernels/repeat.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -231,67 +232,76 @@ FERRUM_INLINE void fold(float* out, F32 values, const Merge& merge, int64_t n) {
   std::memcpy(out, some, static_cast<size_t>(n) * sizeof(float));
 }
 
-// kVectors * 16 elements of the values from element `at` on; n < 16 only in a last, single vector.
-template <typename Kv, int kRows, int kVectors>
-struct Values {
-  F32 acc[kRows][kVectors];
-
-  // Positions begin..end - 1, all in one run.
-  template <bool kRagged>
-  FERRUM_INLINE void add_run(Values& values, const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
-                             int begin, int end, const std::byte* v, const std::byte* ahead, size_t row_bytes,
-                             int64_t n) {
-    for (int j = begin; j < end; ++j, v += row_bytes, ahead += row_bytes) {
-      F32 x[kVectors];
-      for (int i = 0; i < kVectors; ++i) {
-        const std::byte* p = v + static_cast<size_t>(i) * 16 * Kv::kBytes;
-        x[i] = n == 16 ? Kv::load16(p) : load_some<Kv>(p, n);
-      }
-      for (size_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(ahead + b, 0, 2);
-      for (int r = 0; r < kRows; ++r) {
-        if (kRagged && (j < see.first[r] || j > see.last[r])) continue;  // a weight of 0 would let NaN through
-        const F32 w = set1(weights[r][j]);
-        for (int i = 0; i < kVectors; ++i) values.acc[r][i] = fma(w, x[i], values.acc[r][i]);
-      }
-    }
-  }
-
-  template <bool kRagged>
-  FERRUM_INLINE void add(Values& values, const AttentionTask& task, const Chunk& chunk, const RowTile<kRows>& see,
-                         const float (*weights)[kAttentionChunk], int begin, int end, size_t at, int64_t n) {
-    const size_t row_bytes = static_cast<size_t>(task.head_dim) * Kv::kBytes;
-    for (int j = begin; j < end;) {
-      const int run = j >> chunk.shift, next = (run + 1) << chunk.shift, stop = next < end ? next : end;
-      const size_t before = static_cast<size_t>(j & (chunk.lanes - 1)) * row_bytes;
-      const std::byte* const* v = v_run(chunk, run);
-      add_run<kRagged>(values, see, weights, j, stop, v[0] + before + at, v[kAheadRuns] + before, row_bytes, n);
-      j = stop;
-    }
-  }
+// kVectors * 16 elements of the values from byte `at` of the rows on; n < 16 only in a last, single vector.
+struct ValuesPlace {
+  size_t at;
+  int64_t n;
 };
+
+// Adds positions begin .. end - 1 to acc. Where not all rows see them (kRagged), those that do not are passed over: a
+// weight of 0 would let NaN through.
+template <typename Kv, int kRows, int kVectors, bool kRagged>
+FERRUM_INLINE void add_positions(const AttentionTask& task, const Chunk& chunk, const RowTile<kRows>& see,
+                                 const float (*weights)[kAttentionChunk], int begin, int end, ValuesPlace place,
+                                 F32* sums) {
+  const size_t row_bytes = static_cast<size_t>(task.head_dim) * Kv::kBytes;
+  F32 acc[kRows * kVectors];
+  repeat<kRows * kVectors>([&](auto i) FERRUM_INLINE_BODY { acc[i] = sums[i]; });
+  for (int j = begin; j < end;) {
+    const int run = j >> chunk.shift, next = (run + 1) << chunk.shift, stop = next < end ? next : end;
+    const size_t before = static_cast<size_t>(j & (chunk.lanes - 1)) * row_bytes + place.at;
+    const std::byte *v = v_run(chunk, run)[0] + before, *ahead = v_run(chunk, run)[kAheadRuns] + before;
+    for (; j < stop; ++j, v += row_bytes, ahead += row_bytes) {
+      F32 x[kVectors];
+      repeat<kVectors>([&](auto i) FERRUM_INLINE_BODY {
+        const std::byte* p = v + static_cast<size_t>(i) * 16 * Kv::kBytes;
+        x[i] = place.n == 16 ? Kv::load16(p) : load_some<Kv>(p, place.n);
+      });
+      for (size_t b = 0; b < kVectors * 16 * Kv::kBytes; b += 64) __builtin_prefetch(ahead + b, 0, 2);
+      repeat<kRows>([&](auto r) FERRUM_INLINE_BODY {
+        if (kRagged && (j < see.first[r] || j > see.last[r])) return;
+        const F32 w = set1(weights[r][j]);
+        repeat<kVectors>([&](auto i) FERRUM_INLINE_BODY {
+          F32& sum = acc[r * kVectors + i];
+          sum = fma(w, x[i], sum);
+        });
+      });
+    }
+  }
+  repeat<kRows * kVectors>([&](auto i) FERRUM_INLINE_BODY { sums[i] = acc[i]; });
+}
+
+// In a function of its own: beside it, the compiler would keep the sums of what all rows see in memory, too.
+template <typename Kv, int kRows, int kVectors>
+__attribute__((noinline)) static void add_ragged(const AttentionTask& task, const Chunk& chunk,
+                                                 const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
+                                                 int begin, int end, ValuesPlace place, F32* sums) {
+  add_positions<Kv, kRows, kVectors, true>(task, chunk, see, weights, begin, end, place, sums);
+}
 
 template <typename Kv, int kRows, int kVectors>
 FERRUM_INLINE void add_some_values(const AttentionTask& task, const Chunk& chunk, const AttentionRow* rows,
                                    const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
                                    const Merge* merges, int64_t element, int64_t n) {
-  using V = Values<Kv, kRows, kVectors>;
-  const size_t at = static_cast<size_t>(element) * Kv::kBytes;
-  V v;
-  for (int r = 0; r < kRows; ++r) {
-    for (int i = 0; i < kVectors; ++i) v.acc[r][i] = zero();
-  }
-  V::template add<true>(v, task, chunk, see, weights, see.some_first, see.common_first, at, n);
-  V::template add<false>(v, task, chunk, see, weights, see.common_first, see.common_last + 1, at, n);
-  V::template add<true>(v, task, chunk, see, weights, see.common_last + 1, see.some_last + 1, at, n);
+  const ValuesPlace place{static_cast<size_t>(element) * Kv::kBytes, n};
+  F32 acc[kRows * kVectors];
+  for (F32& sum : acc) sum = zero();
+  const auto ragged = [&](int begin, int end) {
+    if (begin < end) add_ragged<Kv, kRows, kVectors>(task, chunk, see, weights, begin, end, place, acc);
+  };
+  ragged(see.some_first, see.common_first);
+  add_positions<Kv, kRows, kVectors, false>(task, chunk, see, weights, see.common_first, see.common_last + 1, place,
+                                            acc);
+  ragged(see.common_last + 1, see.some_last + 1);
   for (int r = 0; r < kRows; ++r) {
     if (see.first[r] > see.last[r]) continue;
     for (int i = 0; i < kVectors; ++i) {
       float* out = rows[r].out + element + 16 * i;
       if (task.stats == nullptr) {
-        fold(out, v.acc[r][i], merges[r], n);
+        fold(out, acc[r * kVectors + i], merges[r], n);
       } else {
         float some[16];
-        store(some, v.acc[r][i]);
+        store(some, acc[r * kVectors + i]);
         std::memcpy(out, some, static_cast<size_t>(n) * sizeof(float));
       }
     }

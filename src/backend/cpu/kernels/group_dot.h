@@ -1,5 +1,5 @@
-// The integer dot product of one group of columns in the lanes of their rows, on levels that add products of bytes to 32
-// bits in one operation.
+// The integer dot product of one group of columns in the lanes of their rows, on levels that add products of bytes to
+// 32 bits in one operation.
 #pragma once
 
 #include "backend/cpu/kernels.h"

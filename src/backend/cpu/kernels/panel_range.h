@@ -42,8 +42,7 @@ struct UnpackedFormatOf {
   static constexpr bool kOffset = kTheOffset, kShortScale = kShort;
 };
 template <typename Format>
-using UnpackedFormat =
-    UnpackedFormatOf<Format::kWidth, Format::kOffset, Format::kShortScale, kLargestMatters ? Format::kBias : 0,
-                     kLargestMatters ? Format::kLargest : 255>;
+using UnpackedFormat = UnpackedFormatOf<Format::kWidth, Format::kOffset, Format::kShortScale,
+                                        kLargestMatters ? Format::kBias : 0, kLargestMatters ? Format::kLargest : 255>;
 
 }  // namespace ferrum::FERRUM_ISA_NAMESPACE
