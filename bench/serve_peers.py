@@ -89,15 +89,17 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--workloads", type=lambda names: names.split(","), default=list(WORKLOADS), metavar="NAME,...",
+                        help="of " + ", ".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--context", type=int, default=2048, help="tokens of one sequence")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
 
-    results = {(w, n): [] for w in WORKLOADS for n in ("ferrum", "llama-server")}
+    results = {(w, n): [] for w in args.workloads for n in ("ferrum", "llama-server")}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(args.rounds):
-            for workload in WORKLOADS:
+            for workload in args.workloads:
                 for name, (command, port) in server_commands(args, args.context).items():
                     level = measure(args, name, command, port, workload, pathlib.Path(folder))
                     results[workload, name].append(level)
@@ -108,7 +110,7 @@ def main():
              f"Concurrency {args.concurrency}, {args.requests} requests, {args.rounds} rounds in turns, a fresh server each; "
              "median (smallest to largest). Ratio: above 1 is in Ferrum's favour.", "",
              "| workload | figure | ferrum | llama-server | ratio |", "|---|---|--:|--:|--:|"]
-    for workload in WORKLOADS:
+    for workload in args.workloads:
         ours, theirs = (results[workload, n] for n in ("ferrum", "llama-server"))
         for title, (figure, part), factor, larger in FIGURES:
             lines.append(row(workload, title, [r[figure][part] * factor for r in ours],
