@@ -1,8 +1,8 @@
 // Random mixed workloads over real forward passes: whatever else is in the engine, a request gets the tokens, the text
 // and, to the bit, the log-probabilities it gets alone. What must not matter is drawn at random: who is with it, when
 // it comes, who is cancelled, how prompts are cut, whether its KV was found, dropped, computed again or is that of
-// another answer to the same prompt, what is guessed, the size of blocks, the number of threads. The family of the
-// model and the type of the KV stay for a run.
+// another answer to the same prompt, what is guessed, the size of blocks, the number of threads, and whether ids or
+// their rows of the embedding table are given. The family of the model and the type of the KV stay for a run.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -32,6 +32,7 @@ class Bank {
       Request r = w.request();
       if (r.stop.max_tokens < 0 || r.stop.max_tokens > kMostGenerated) r.stop.max_tokens = kMostGenerated;
       if (i % 3 == 0) r.sampling.temperature = 0;
+      if (i % 2 == 0) r = Workload::embeddable(std::move(r));
       requests.push_back(r);
       r.speculation.reset();
       for (Heard& heard : told.emplace_back()) {
@@ -45,6 +46,7 @@ class Bank {
 
   const char* const family;
   const DType kv_dtype;
+  const std::function<std::vector<float>(TokenId)> row_of = embedding_rows(family);
   std::vector<Request> requests;
   std::vector<std::array<Heard, kMostChoices>> told;
 };
@@ -82,7 +84,9 @@ EngineStats run_mixed(const Bank& bank, uint64_t seed) {
       one.choices = w.pick(3) == 0 ? static_cast<size_t>(1 + w.pick(kMostChoices)) : 1;
       std::vector<EventSink> sinks;
       for (size_t i = 0; i < one.choices; ++i) sinks.emplace_back([&one, i](Event e) { one.heard[i](std::move(e)); });
-      const auto more = core->submit(bank.requests[one.request], std::move(sinks));
+      Request request = bank.requests[one.request];
+      if (one.request % 2 == 0 && w.pick(2) == 0) request = w.embedded(request, bank.row_of);
+      const auto more = core->submit(std::move(request), std::move(sinks));
       EXPECT_TRUE(more.is_ok()) << more.status().message();
       if (!more.is_ok()) return {};
       ids.insert(ids.end(), more->begin(), more->end());

@@ -523,7 +523,7 @@ TEST_F(KeysTest, EveryKeyHasATest) {
       // tests/api/test_settings.py, service_test, access_test, http_server_test: how the server answers
       "FERRUM_HOST", "FERRUM_PORT", "FERRUM_API_KEY", "FERRUM_SERVED_MODEL_NAME", "FERRUM_CORS_ORIGIN",
       "FERRUM_ALLOWED_HOST", "FERRUM_DRAIN_SECONDS", "FERRUM_MAX_CONNECTIONS", "FERRUM_REQUEST_TIMEOUT",
-      "FERRUM_QUEUE_TIMEOUT", "FERRUM_WARM_UP"};
+      "FERRUM_QUEUE_TIMEOUT", "FERRUM_WARM_UP", "FERRUM_ENABLE_PROMPT_EMBEDS"};
   for (const KeySpec& key : all_keys()) {
     const bool refused = is_of_a_missing_part(key);
     EXPECT_EQ(int{refused} + static_cast<int>(tested.count(key.name) + elsewhere.count(key.name)), 1) << key.name;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,13 +23,25 @@ struct ModelDevice {
   int resident_experts = 0;  // of a layer; 0 = all
 };
 
-// What is of the model is filled in: the vocabulary, the window, if `options` has one, and what its saved KV is of. It
-// drafts for itself.
+inline std::string path_of_model(const std::string& model_name) {
+  return std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + model_name + ".gguf";
+}
+
+// The rows of a model's embedding table, which is F32.
+inline std::function<std::vector<float>(TokenId)> embedding_rows(const std::string& model_name) {
+  const std::shared_ptr<const Gguf> file = Gguf::open(path_of_model(model_name)).value();
+  return [file, table = file->find_tensor("token_embd.weight")->view](TokenId token) {
+    const float* row = table.row<float>(token);
+    return std::vector<float>(row, row + table.cols());
+  };
+}
+
+// What is of the model is filled in: the vocabulary, the hidden size, the window, if `options` has one, and what its
+// saved KV is of. It drafts for itself.
 inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, const ModelDevice& device,
                                               CoreOptions options, DType kv_dtype, int swap_blocks = 0) {
-  const std::string path = std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/" + model_name + ".gguf";
   const int max_tokens = options.scheduler.max_batched_tokens;
-  auto file = Gguf::open(path);
+  auto file = Gguf::open(path_of_model(model_name));
   if (!file.is_ok()) ADD_FAILURE() << file.status().message();
   ModelSpec spec;
   const auto runner = [&](int tokens, int logits) {
@@ -47,6 +60,7 @@ inline std::unique_ptr<EngineCore> model_core(const std::string& model_name, con
   };
   auto target = runner(max_tokens, options.scheduler.max_logits);
   options.requests.vocab_size = spec.vocab_size;
+  options.requests.hidden_size = spec.hidden_size;
   options.requests.has_draft_model = true;
   options.kv = {.model = model_fingerprint(**file),
                 .arithmetic = device.backend + "/1",

@@ -79,6 +79,7 @@ ServiceOptions service_options(const Settings& settings, const std::string& path
   options.access.api_keys = settings.get_list("FERRUM_API_KEY");
   options.request_timeout = static_cast<double>(settings.get_int("FERRUM_REQUEST_TIMEOUT").value_or(0));
   options.queue_timeout = static_cast<double>(settings.get_int("FERRUM_QUEUE_TIMEOUT").value_or(0));
+  options.limits.prompt_embeds = settings.get_bool("FERRUM_ENABLE_PROMPT_EMBEDS").value_or(false);
   return options;
 }
 

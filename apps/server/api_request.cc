@@ -3,8 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "apps/server/api_fields.h"
 #include "apps/server/api_messages.h"
-#include "types/queue_policy.h"
 
 namespace ferrum {
 namespace {
@@ -50,25 +50,6 @@ void read_stop_strings(FieldReader& fields, const ApiLimits& limits, std::vector
                                            " bytes, got " + std::to_string(text.size()));
     }
     stop.push_back(text);
-  }
-}
-
-void read_token_list(FieldReader& fields, std::string_view name, int limit, std::vector<TokenId>& tokens) {
-  const Json* value = fields.find(name);
-  if (value == nullptr) return;
-  const std::string path = fields.path_of(name);
-  if (!value->is_array()) return fields.errors().set(path, path + " must be an array of token ids");
-  if (value->size() > static_cast<size_t>(limit)) {
-    return fields.errors().set(path, path + " has " + std::to_string(value->size()) + " entries; at most " +
-                                         std::to_string(limit) + " are allowed");
-  }
-  for (size_t i = 0; i < value->size(); ++i) {
-    const Json& id = (*value)[i];
-    if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
-      const std::string where = path + "[" + std::to_string(i) + "]";
-      return fields.errors().set(where, where + " must be a token id");
-    }
-    tokens.push_back(static_cast<TokenId>(id.get<uint64_t>()));
   }
 }
 
@@ -138,28 +119,6 @@ void read_speculation(FieldReader& fields, SpeculationWish& wish) {
   members.refuse_unknown({});
 }
 
-std::optional<double> read_seconds(FieldReader& fields, std::string_view name) {
-  const auto seconds = fields.number(name);
-  if (seconds && !(*seconds > 0 && *seconds <= kMaxTimeoutSeconds)) {
-    fields.errors().set(std::string(name), std::string(name) + " must be a number of seconds above 0 and at most " +
-                                               std::to_string(kMaxTimeoutSeconds));
-  }
-  return seconds;
-}
-
-void read_queueing(FieldReader& fields, const ApiLimits& limits, GenerationParams& params) {
-  params.priority = static_cast<int>(fields.integer("priority", -kMaxPriority, kMaxPriority).value_or(0));
-  params.timeout_seconds = read_seconds(fields, "timeout").value_or(0);
-  params.queue_timeout_seconds = read_seconds(fields, "queue_timeout").value_or(0);
-  const auto salt = fields.string("cache_salt");
-  if (!salt) return;
-  if (salt->empty() || salt->size() > limits.max_cache_salt_bytes) {
-    fields.errors().set("cache_salt", "cache_salt must have 1 to " + std::to_string(limits.max_cache_salt_bytes) +
-                                          " bytes, got " + std::to_string(salt->size()));
-  }
-  params.cache_salt = *salt;
-}
-
 void read_stream_options(FieldReader& fields, GenerationParams& params) {
   params.stream = fields.boolean("stream").value_or(false);
   const Json* value = fields.find("stream_options");
@@ -173,17 +132,13 @@ void read_stream_options(FieldReader& fields, GenerationParams& params) {
 }
 
 void read_common(FieldReader& fields, const ApiLimits& limits, GenerationParams& params) {
-  if (const auto model = fields.string("model")) {
-    params.model = *model;
-    if (model->empty()) fields.errors().set("model", "model must not be empty");
-  }
   params.n = static_cast<int>(fields.integer("n", 1, limits.max_n).value_or(1));
   read_stream_options(fields, params);
   read_sampling(fields, limits, params.sampling);
   read_stop_strings(fields, limits, params.stop.stop);
   read_token_list(fields, "stop_token_ids", limits.max_stop_tokens, params.stop.stop_token_ids);
   read_speculation(fields, params.speculation);
-  read_queueing(fields, limits, params);
+  read_model_and_queueing(fields, limits, params);
   params.stop.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   params.stop.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);
   params.with_special = !fields.boolean("skip_special_tokens").value_or(true);
@@ -267,44 +222,36 @@ void refuse_modalities(FieldReader& fields) {
   fields.errors().set("modalities", "only modalities [\"text\"] is supported", "unsupported_value");
 }
 
-void read_prompts(FieldReader& fields, const ApiLimits& limits, std::vector<Prompt>& prompts) {
-  const Json* value = fields.find("prompt");
-  if (value == nullptr) return fields.errors().set("prompt", "prompt is missing");
-  const auto token_list = [&](const Json& list, const std::string& path) {
-    std::vector<TokenId> tokens;
-    for (size_t i = 0; i < list.size(); ++i) {
-      if (!list[i].is_number_unsigned() || list[i].get<uint64_t>() > INT32_MAX) {
-        const std::string where = path + "[" + std::to_string(i) + "]";
-        fields.errors().set(where, where + " must be a token id");
-        break;
-      }
-      tokens.push_back(static_cast<TokenId>(list[i].get<uint64_t>()));
+void read_encoded_embeddings(FieldReader& fields, const ApiLimits& limits, const Json& value,
+                             std::vector<Prompt>& prompts) {
+  const Json list = value.is_array() ? value : Json::array({value});
+  if (list.empty() || list.size() > static_cast<size_t>(limits.max_prompts)) {
+    return fields.errors().set("prompt_embeds", "prompt_embeds must have 1 to " + std::to_string(limits.max_prompts) +
+                                                    " entries, got " + std::to_string(list.size()));
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string path = value.is_array() ? "prompt_embeds[" + std::to_string(i) + "]" : "prompt_embeds";
+    if (!list[i].is_string()) {
+      return fields.errors().set(path, path + " must be a string of base64, not " + std::string(kind_of(list[i])));
     }
-    prompts.emplace_back(std::move(tokens));
-  };
-  if (value->is_string()) return prompts.emplace_back(value->get<std::string>()), void();
-  if (!value->is_array() || value->empty()) {
-    return fields.errors().set("prompt",
-                               "prompt must be a string, an array of strings, an array of token ids or an array "
-                               "of such arrays, and not empty");
+    prompts.emplace_back(EncodedEmbeddings{list[i].get<std::string>(), path});
   }
-  if (value->front().is_number()) return token_list(*value, "prompt");
-  if (value->size() > static_cast<size_t>(limits.max_prompts)) {
-    return fields.errors().set("prompt", "prompt has " + std::to_string(value->size()) + " entries; at most " +
-                                             std::to_string(limits.max_prompts) + " are allowed");
+}
+
+// OpenAI's clients demand a prompt: an empty one beside embeddings is none.
+void read_completion_prompts(FieldReader& fields, const ApiLimits& limits, std::vector<Prompt>& prompts) {
+  const Json* embeds = fields.find("prompt_embeds");
+  if (embeds == nullptr) return read_prompts(fields, "prompt", limits, prompts);
+  if (!limits.prompt_embeds) {
+    return fields.errors().set("prompt_embeds",
+                               "prompt_embeds is switched off on this server: start it with --enable-prompt-embeds",
+                               "unsupported_value");
   }
-  for (size_t i = 0; i < value->size(); ++i) {
-    const Json& entry = (*value)[i];
-    const std::string path = "prompt[" + std::to_string(i) + "]";
-    if (entry.is_string() && value->front().is_string()) {
-      prompts.emplace_back(entry.get<std::string>());
-    } else if (entry.is_array() && value->front().is_array()) {
-      token_list(entry, path);
-    } else {
-      return fields.errors().set(path, path + " is " + std::string(kind_of(entry)) +
-                                           "; all prompts must be strings or all must be arrays of token ids");
-    }
+  const Json* prompt = fields.find("prompt");
+  if (prompt != nullptr && *prompt != "") {
+    return fields.errors().set("prompt", "prompt and prompt_embeds exclude each other; send them as two requests");
   }
+  read_encoded_embeddings(fields, limits, *embeds, prompts);
 }
 
 void refuse_best_of_and_suffix(FieldReader& fields, int n) {
@@ -347,9 +294,12 @@ std::variant<CompletionRequest, ApiError> parse_completion_request(const Json& b
   FirstError errors;
   FieldReader fields(body, "", errors);
   CompletionRequest request;
-  read_prompts(fields, limits, request.prompts);
+  read_completion_prompts(fields, limits, request.prompts);
   read_common(fields, limits, request.params);
   request.echo = fields.boolean("echo").value_or(false);
+  if (request.echo && fields.find("prompt_embeds") != nullptr) {
+    fields.errors().set("echo", "echo needs a prompt of text or tokens, and embeddings are neither");
+  }
   request.params.stop.max_tokens =
       static_cast<int>(fields.integer("max_tokens", 0, INT32_MAX).value_or(kDefaultMaxTokens));
   request.params.sampling.logprobs = static_cast<int>(fields.integer("logprobs", 0, limits.max_logprobs).value_or(-1));

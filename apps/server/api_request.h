@@ -30,7 +30,8 @@ struct ApiLimits {
   int max_stop_tokens = 256;
   int max_logit_bias = 1024;
   size_t max_cache_salt_bytes = 1024;
-  JsonLimits json;  // of the body, and of JSON inside its strings
+  JsonLimits json;             // of the body, and of JSON inside its strings
+  bool prompt_embeds = false;  // whether prompts may be input embeddings
 };
 
 // What a request says about speculation; what it leaves open is as the server is set.
@@ -62,7 +63,13 @@ struct ChatRequest {
   bool add_generation_prompt = true;
 };
 
-using Prompt = std::variant<std::string, std::vector<TokenId>>;
+// Input embeddings as they came, in base64, and the field that had them.
+struct EncodedEmbeddings {
+  std::string base64;
+  std::string path;
+  bool operator==(const EncodedEmbeddings&) const = default;
+};
+using Prompt = std::variant<std::string, std::vector<TokenId>, EncodedEmbeddings>;
 
 struct CompletionRequest {
   GenerationParams params;

@@ -76,6 +76,7 @@ class FakeEngine : public Engine {
   };
   explicit FakeEngine(Behaviour behaviour) : behaviour_(behaviour), thread_([this] { run(); }) {
     options_.max_model_len = 4096;
+    model_.hidden_size = 4;
     options_.queue_policy = behaviour.queue_policy;
     stats_.kv_blocks_total = 100;
   }
@@ -200,6 +201,10 @@ class FakeEngine : public Engine {
       for (size_t i = 1; i < active.request.prompt.size(); ++i) {
         event.prompt_logprobs.push_back(logprobs_of(active.request.prompt[i], sampling.logprobs));
       }
+    }
+    if (active.produced == 0 && active.request.hidden == HiddenStates::kPostNorm) {
+      const bool last = active.request.hidden_of == HiddenPositions::kLast;
+      event.hidden = last ? std::vector<float>{3, 4, 0, 0} : std::vector<float>{0, 0, 6, 8};
     }
     const int max_tokens = active.request.stop.max_tokens;
     const int limit = max_tokens < 0 ? behaviour_.answer_tokens : std::min(max_tokens, behaviour_.answer_tokens);

@@ -18,7 +18,8 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 
 // What an event holds in memory, roughly.
 size_t size_of(const Event& event) {
-  size_t bytes = sizeof(TaggedEvent) + event.text.size() + event.tokens.size() * sizeof(TokenId);
+  size_t bytes = sizeof(TaggedEvent) + event.text.size() + event.tokens.size() * sizeof(TokenId) +
+                 event.hidden.size() * sizeof(float);
   for (const auto* list : {&event.logprobs, &event.prompt_logprobs}) {
     for (const PositionLogprobs& position : *list)
       bytes += sizeof(position) + position.top.size() * sizeof(TokenLogprob);

@@ -245,21 +245,47 @@ void HttpConnection::on_body(Error error) {
   context_.body_budget.give_back(reserved_body_ - request_.body.size());
   reserved_body_ = request_.body.size();
   if (request_.body.size() <= context_.options.long_body_bytes) return on_reply(context_.handler.handle(request_));
-  // Nothing else looks at the request meanwhile. The guard keeps the io threads until the reply is theirs.
-  asio::post(
-      context_.long_requests, [self = shared_from_this(), guard = asio::make_work_guard(socket_.get_executor())] {
-        HttpHandler& handler = self->context_.handler;
-        // What had room when its body began may have waited here for long.
-        auto refused = handler.refuse(self->request_);
-        auto reply =
-            std::make_shared<Reply>(refused.has_value() ? Reply(std::move(*refused)) : handler.handle(self->request_));
-        asio::post(guard.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
-      });
+  queue_long_request();
+}
+
+void HttpConnection::queue_long_request() {
+  long_request_ = std::make_shared<LongRequest>();
+  std::string body = std::move(request_.body);
+  long_request_->request = request_;
+  long_request_->request.body = std::move(body);
+  long_request_->connection = shared_from_this();
+  // The guard keeps the io threads until the reply is theirs.
+  asio::post(context_.long_requests, [work = long_request_, guard = asio::make_work_guard(socket_.get_executor())] {
+    if (!work->claimed.exchange(true)) take_apart(*work);
+  });
+  watch_client();
+}
+
+// On the thread for long requests.
+void HttpConnection::take_apart(LongRequest& work) {
+  const std::shared_ptr<HttpConnection> self = std::move(work.connection);
+  HttpHandler& handler = self->context_.handler;
+  // What had room when its body began may have waited here for long.
+  auto refused = handler.refuse(work.request);
+  auto reply = std::make_shared<Reply>(refused ? Reply(std::move(*refused)) : handler.handle(work.request));
+  asio::post(self->socket_.get_executor(), [self, reply] { self->on_reply(std::move(*reply)); });
+}
+
+// Its place in the queue remains, and holds nothing.
+void HttpConnection::drop_long_request() {
+  const std::shared_ptr<LongRequest> work = std::move(long_request_);
+  if (work == nullptr || work->claimed.exchange(true)) return;
+  work->request = {};
+  work->connection.reset();
 }
 
 void HttpConnection::on_reply(Reply reply) {
   if (closed_) return;
   std::string().swap(request_.body);  // not needed while the answer is made
+  if (long_request_ != nullptr) {
+    long_request_.reset();
+    stop_watching();
+  }
   context_.body_budget.give_back(std::exchange(reserved_body_, 0));
   answer(std::move(reply));
 }
@@ -397,7 +423,7 @@ void HttpConnection::watch_client() {
 }
 
 void HttpConnection::on_client_readable(Error error, uint64_t watch) {
-  if (closed_ || watch != watch_id_ || reply_ == nullptr) return;
+  if (closed_ || watch != watch_id_) return;
   if (error) return close();
   // Readable means bytes of a next request, or the end.
   Error failed;
@@ -465,9 +491,10 @@ void HttpConnection::read_and_discard() {
 void HttpConnection::close() {
   if (closed_) return;
   closed_ = true;
-  if (reply_ != nullptr)
+  if (reply_ != nullptr || long_request_ != nullptr)
     spdlog::info("{} {} abandoned: the client went away", request_.method, printable(request_.path));
   reply_.reset();  // cancels the work behind it
+  drop_long_request();
   deadline_.cancel();
   Error ignored;
   socket_.close(ignored);

@@ -67,6 +67,17 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_body(Error error);
   void on_reply(Reply reply);
 
+  // Of more than long_body_bytes, which a thread of its own takes apart when its turn comes.
+  struct LongRequest {
+    HttpRequest request;
+    std::shared_ptr<HttpConnection> connection;
+    // Whoever sets it first owns the two above: that thread, or the connection, which drops them.
+    std::atomic<bool> claimed{false};
+  };
+  void queue_long_request();
+  static void take_apart(LongRequest& work);
+  void drop_long_request();
+
   // Answering it.
   void answer(Reply reply);
   void answer_and_close(HttpResponse response);
@@ -77,7 +88,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_written(Error error, size_t bytes);
   void finish_answer();
 
-  // While a reply is pending nothing is read for the protocol, but the client's going away must be seen.
+  // While an answer is awaited nothing is read for the protocol, but the client's going away must be seen.
   void watch_client();
   void on_client_readable(Error error, uint64_t watch);
   void stop_watching();
@@ -104,6 +115,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   uint64_t reserved_body_ = 0;  // bytes taken from the budget
   uint64_t unwanted_ = 0;       // bytes of a refused request's body that come before the next request
 
+  std::shared_ptr<LongRequest> long_request_;  // until it has a reply
   std::unique_ptr<PendingReply> reply_;
   bool chunked_ = false;
   bool reply_done_ = false;  // nothing will be appended to out_ for this request

@@ -557,6 +557,63 @@ TEST(HttpServer, ALongRequestHoldsUpNobody) {
   EXPECT_TRUE(server->stop(milliseconds(1000)));
 }
 
+// Long requests wait for the thread that takes them apart. One whose client has gone by then is dropped at once, with
+// its body, and never looked at; and going away while it is looked at costs nobody else.
+TEST(HttpServer, ALongRequestWhoseClientHasGoneIsDroppedFromTheQueue) {
+  class Slow : public HttpHandler {
+   public:
+    std::optional<HttpResponse> refuse(const HttpRequest&) override { return std::nullopt; }
+    Reply handle(const HttpRequest& request) override {
+      ++handled;
+      std::unique_lock lock(mutex);
+      wake.wait_for(lock, std::chrono::seconds(60), [this] { return released; });
+      return json_response(200, {{"first", request.body.substr(0, 1)}});
+    }
+    void decorate(const HttpRequest&, HttpResponse&) override {}
+    std::atomic<int> handled{0};
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool released = false;
+  };
+  for (const bool with_reset : {false, true}) {
+    Slow slow;
+    HttpServerOptions options;
+    options.port = 0;
+    options.io_threads = 1;
+    options.long_body_bytes = 1000;
+    options.max_body_bytes_total = 9000;
+    const auto server = HttpServer::bind(options).value();
+    ASSERT_TRUE(server->serve(slow).is_ok());
+    RawClient looked_at(server->port()), gone(server->port()), stays(server->port());
+    looked_at.send(post_text("/", std::string(3000, 'a')));
+    ASSERT_TRUE(eventually([&] { return slow.handled == 1; }));
+    gone.send(post_text("/", std::string(3000, 'b')));
+    stays.send(post_text("/", std::string(3000, 'c')));
+    ASSERT_TRUE(eventually([&] { return server->open_connections() == 3; }));
+    std::this_thread::sleep_for(milliseconds(50));  // until both are queued
+    with_reset ? gone.reset() : gone.close();
+    EXPECT_TRUE(eventually([&] { return server->open_connections() == 2; }, milliseconds(2000)));
+    with_reset ? looked_at.reset() : looked_at.close();  // the handler goes on; nobody waits for its answer
+    RawClient next(server->port());
+    next.send(post_text("/", std::string(3000, 'd')));  // has room where the second one's body was
+    std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_EQ(slow.handled, 1);
+    {
+      const std::lock_guard lock(slow.mutex);
+      slow.released = true;
+    }
+    slow.wake.notify_all();
+    for (const auto& [client, first] : {std::pair(&stays, "c"), std::pair(&next, "d")}) {
+      const auto response = client->response();
+      ASSERT_TRUE(response.has_value()) << first;
+      EXPECT_EQ(response->status, 200);
+      EXPECT_EQ(response->body, std::string(R"({"first":")") + first + "\"}");
+    }
+    EXPECT_EQ(slow.handled, 3) << "the one whose client had gone was looked at";
+    EXPECT_TRUE(server->stop(milliseconds(1000)));
+  }
+}
+
 TEST(HttpServer, TimeThatIsUpIsAnErrorBeforeTheFirstTokenAndAFinishReasonAfterIt) {
   const std::string body = R"({"messages":[{"role":"user","content":"hi"}],"stream":)";
   for (const bool streams : {false, true}) {

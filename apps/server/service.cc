@@ -6,7 +6,9 @@
 #include <random>
 
 #include "apps/common/chat_prompt.h"
+#include "apps/server/api_embedding.h"
 #include "apps/server/generation.h"
+#include "apps/server/request_prompts.h"
 #include "apps/server/stats.h"
 #include "apps/server/web_page.h"
 #include "base/quote.h"
@@ -36,24 +38,6 @@ std::string fingerprint_of(const std::string& text) {
   return digits;
 }
 
-ApiError make_error(int status, std::string message, std::string code, std::string type = "invalid_request_error") {
-  return {
-      .status = status, .message = std::move(message), .type = std::move(type), .param = "", .code = std::move(code)};
-}
-
-std::optional<ApiError> check_token_ids(const std::vector<TokenId>& ids, int vocab, const std::string& path) {
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < vocab) continue;
-    ApiError error = make_error(400,
-                                path + "[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
-                                    ", but the vocabulary has " + std::to_string(vocab) + " tokens",
-                                "");
-    error.param = path;
-    return error;
-  }
-  return std::nullopt;
-}
-
 SpeculationParams speculation_of(const SpeculationWish& wish, SpeculationParams server) {
   server.mode = wish.mode.value_or(server.mode);
   server.max_draft = wish.max_draft.value_or(server.max_draft);
@@ -74,33 +58,6 @@ std::optional<ApiError> check_vocabulary(const GenerationParams& params, int voc
     return error;
   }
   return check_token_ids(params.stop.stop_token_ids, vocab, "stop_token_ids");
-}
-
-// OpenAI's rule: prompt and wanted answer must fit together, or nothing is generated. (An answer without max_tokens
-// ends with "length" where the context does.)
-std::optional<ApiError> check_context(size_t prompt_tokens, const GenerationParams& params, int context,
-                                      const char* param) {
-  const auto wanted = static_cast<int64_t>(prompt_tokens) + std::max(0, params.stop.max_tokens);
-  // Without max_tokens at least one token must fit.
-  const bool fits = wanted <= context && (params.stop.max_tokens >= 0 || static_cast<int64_t>(prompt_tokens) < context);
-  if (fits) return std::nullopt;
-  std::string message = "this model's context is " + std::to_string(context) + " tokens; the request needs ";
-  if (params.stop.max_tokens > 0) {
-    message += std::to_string(wanted) + " (" + std::to_string(prompt_tokens) + " of the prompt and " +
-               std::to_string(params.stop.max_tokens) + " of max_tokens). Shorten the prompt or lower max_tokens.";
-  } else {
-    message += "more: its prompt alone has " + std::to_string(prompt_tokens) + ". Shorten the prompt.";
-  }
-  ApiError error = make_error(400, std::move(message), "context_length_exceeded");
-  error.param = param;
-  return error;
-}
-
-// For a prompt that could not be rendered or encoded.
-ApiError prompt_error(const Status& status, const char* param) {
-  ApiError error = api_error_from(status);
-  error.param = param;
-  return error;
 }
 
 }  // namespace
@@ -124,6 +81,7 @@ const Service::Route* Service::find_route(const HttpRequest& request, bool& path
       {"GET", "/v1/models/", true, false, &Service::model},
       {"POST", "/v1/chat/completions", true, true, &Service::chat_completions},
       {"POST", "/v1/completions", true, true, &Service::completions},
+      {"POST", "/v1/embeddings", true, true, &Service::embeddings},
   };
   const std::string verb = request.method == "HEAD" ? "GET" : request.method;
   path_known = false;
@@ -161,12 +119,12 @@ std::optional<HttpResponse> Service::refuse(const HttpRequest& head) {
   if (!path_known) {
     return error_response(make_error(404,
                                      "there is nothing at " + ferrum::quoted(head.path) +
-                                         "; see /v1/chat/completions, /v1/completions, /v1/models, /health, "
-                                         "/metrics, /stats, /version",
+                                         "; see /v1/chat/completions, /v1/completions, /v1/embeddings, "
+                                         "/v1/models, /health, /metrics, /stats, /version",
                                      "not_found"));
   }
   if (route == nullptr) {
-    const bool posts = head.path.ends_with("/completions");
+    const bool posts = head.path.ends_with("/completions") || head.path.ends_with("/embeddings");
     HttpResponse response = error_response(make_error(
         405, ferrum::quoted(head.path) + " takes " + (posts ? "POST" : "GET") + ", not " + ferrum::quoted(head.method),
         "method_not_allowed"));
@@ -363,33 +321,47 @@ Reply Service::completions(const HttpRequest& http) {
   if (const auto error = check_admission(params)) return error_response(*error);
 
   const std::shared_ptr<const Tokenizer> tokenizer = engine_.tokenizer();
-  const int vocab = tokenizer->vocab_size();
-  if (const auto error = check_vocabulary(params, vocab)) return error_response(*error);
+  if (const auto error = check_vocabulary(params, tokenizer->vocab_size())) return error_response(*error);
   CompletionFormatOptions format{
       .prompts = {}, .n = params.n, .echo = completion.echo, .with_special = params.with_special};
   std::vector<Request> requests;
   for (const Prompt& prompt : completion.prompts) {
-    EchoPrompt echo;
-    if (const auto* ids = std::get_if<std::vector<TokenId>>(&prompt)) {
-      if (const auto error = check_token_ids(*ids, vocab, "prompt")) return error_response(*error);
-      echo = {tokenizer->decode(*ids, params.with_special), *ids};
-    } else {
-      const std::string& text = std::get<std::string>(prompt);
-      Result<std::vector<TokenId>> tokens = tokenizer->encode(text, {});
-      if (!tokens.is_ok()) return error_response(prompt_error(tokens.status(), "prompt"));
-      echo = {text, std::move(*tokens)};
-    }
-    const int context = engine_.options().max_model_len;
-    if (const auto error = check_context(echo.tokens.size(), params, context, "prompt")) return error_response(*error);
+    auto read = read_prompt(prompt, params, options_.limits, engine_, "prompt");
+    if (const auto* error = std::get_if<ApiError>(&read)) return error_response(*error);
+    auto& known = std::get<ReadPrompt>(read);
     Request request;
-    request.prompt = echo.tokens;
+    request.prompt = known.tokens;
+    request.embeddings = std::move(known.embeddings);
     request.continues_text = true;
     request.prompt_logprobs = completion.echo && params.sampling.logprobs >= 0;
     requests.push_back(std::move(request));
-    format.prompts.push_back(std::move(echo));
+    format.prompts.push_back({std::move(known.text), std::move(known.tokens)});
   }
   return generate(std::move(requests), http, params,
                   make_completion_format(make_meta("cmpl-", params), tokenizer, std::move(format)));
+}
+
+Reply Service::embeddings(const HttpRequest& http) {
+  const Result<Json> body = parse_json(http.body, options_.limits.json);
+  if (!body.is_ok()) return error_response(api_error_from(body.status()));
+  auto parsed = parse_embedding_request(*body, options_.limits);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return error_response(*error);
+  const EmbeddingRequest& wanted = std::get<EmbeddingRequest>(parsed);
+  if (const auto error = check_admission(wanted.params)) return error_response(*error);
+  if (const auto error = check_dimensions(wanted, engine_.model().hidden_size)) return error_response(*error);
+
+  std::vector<Request> requests;
+  for (const Prompt& input : wanted.inputs) {
+    auto read = read_prompt(input, wanted.params, options_.limits, engine_, "input");
+    if (const auto* error = std::get_if<ApiError>(&read)) return error_response(*error);
+    Request request;
+    request.prompt = std::move(std::get<ReadPrompt>(read).tokens);
+    request.hidden = HiddenStates::kPostNorm;
+    request.hidden_of = wanted.pooling;
+    requests.push_back(std::move(request));
+  }
+  const std::string& name = wanted.params.model.empty() ? options_.model_names.front() : wanted.params.model;
+  return generate(std::move(requests), http, wanted.params, make_embedding_format(name, wanted));
 }
 
 }  // namespace ferrum

@@ -56,6 +56,7 @@ class Service : public HttpHandler {
   Reply model(const HttpRequest& request);
   Reply chat_completions(const HttpRequest& request);
   Reply completions(const HttpRequest& request);
+  Reply embeddings(const HttpRequest& request);
 
   std::optional<ApiError> check_model(const std::string& name) const;
   Json model_entry(const std::string& name) const;

@@ -292,6 +292,11 @@ std::vector<KeySpec> server_keys() {
           .boolean("true")
           .affects({kPerformance})
           .server(),
+      Row("FERRUM_ENABLE_PROMPT_EMBEDS", "--enable-prompt-embeds", "server.enable_prompt_embeds",
+          "Take prompts that are input embeddings (prompt_embeds of /v1/completions)")
+          .boolean("false")
+          .affects({kDiagnostics})
+          .server(),
       Row("FERRUM_REQUEST_TIMEOUT", "--request-timeout", "server.request_timeout",
           "Seconds that a request may take from its arrival to its last token; a request may ask for less; default: no "
           "limit")

@@ -107,23 +107,23 @@ Status DraftModel::run(std::vector<Job> jobs, const std::vector<BlockCopy>& copi
   using Clock = std::chrono::steady_clock;
   for (bool first = true; !jobs.empty(); first = false) {
     const Clock::time_point began = Clock::now();
-    const Result<ConstView> logits = pass(jobs, first ? copies : std::vector<BlockCopy>(), kv);
+    const Result<StepOutput> output = pass(jobs, first ? copies : std::vector<BlockCopy>(), kv);
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
     work_.seconds += seconds;
-    FERRUM_RETURN_IF_ERROR(logits.status());
+    FERRUM_RETURN_IF_ERROR(output.status());
     for (const Job& job : jobs) kv_.computed(kv.table(job.id), job.begin, job.end);
     work_.tokens += static_cast<uint64_t>(tokens_of(jobs));
     ++work_.passes;
     // A pass that caught up with much says nothing about what a guess costs.
     const auto guesses_on = [](const Job& job) { return job.end - job.begin <= 2; };
     if (std::all_of(jobs.begin(), jobs.end(), guesses_on)) costs.add_draft_pass(tokens_of(jobs), seconds);
-    jobs = next_jobs(jobs, *logits);
+    jobs = next_jobs(jobs, output->logits);
   }
   return Status::ok();
 }
 
-Result<ConstView> DraftModel::pass(const std::vector<Job>& jobs, const std::vector<BlockCopy>& copies,
-                                   const BlockAllocator& kv) {
+Result<StepOutput> DraftModel::pass(const std::vector<Job>& jobs, const std::vector<BlockCopy>& copies,
+                                    const BlockAllocator& kv) {
   StepPlan plan;
   plan.reservation.copies = copies;
   std::unordered_map<SeqId, Sequence*> sequences;

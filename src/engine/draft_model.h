@@ -60,7 +60,7 @@ class DraftModel {
   void fit(std::vector<Job>& jobs) const;
   static int tokens_of(const std::vector<Job>& jobs);
   Status run(std::vector<Job> jobs, const std::vector<BlockCopy>& copies, const BlockAllocator& kv, StepCosts& costs);
-  Result<ConstView> pass(const std::vector<Job>& jobs, const std::vector<BlockCopy>& copies, const BlockAllocator& kv);
+  Result<StepOutput> pass(const std::vector<Job>& jobs, const std::vector<BlockCopy>& copies, const BlockAllocator& kv);
   std::vector<Job> next_jobs(const std::vector<Job>& jobs, ConstView logits) const;
 
   const DraftModelLimits limits_;

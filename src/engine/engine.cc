@@ -213,7 +213,8 @@ Status build_runner(Parts& parts, std::unique_ptr<Backend> backend, std::unique_
   const int window = parts.draft_model ? wider_window(parts.spec.sliding_window, parts.draft_model->limits().window)
                                        : parts.spec.sliding_window;
   parts.core = {.scheduler = scheduler_limits(o),
-                .requests = {parts.spec.vocab_size, o.max_model_len, parts.draft_model != nullptr, o.queue_policy},
+                .requests = {parts.spec.vocab_size, o.max_model_len, parts.draft_model != nullptr, o.queue_policy,
+                             parts.spec.hidden_size},
                 .num_blocks = num_blocks,
                 .block_size = o.block_size,
                 .block_bytes = plan.kv_bytes_per_block,

@@ -21,6 +21,8 @@
 #include "trace/flight_recorder.h"
 #include "types/expert_cache.h"
 #include "types/expert_load.h"
+#include "types/hidden_states.h"
+#include "types/input_text.h"
 #include "types/kernel_choice.h"
 #include "types/model_spec.h"
 #include "types/progress.h"
@@ -67,7 +69,15 @@ struct EngineOptions {
 };
 
 struct Request {
+  // Token ids, and kNoToken where an input embedding stands instead: one, some or all positions.
   std::vector<TokenId> prompt;
+  // Row-major, a row of the model's hidden size for each kNoToken, in order; finite numbers. nullptr = none. Such
+  // positions have no id, so penalties do not count them, nobody guesses by them, and prompt_logprobs is refused.
+  std::shared_ptr<const std::vector<float>> embeddings;
+  // Hidden states of the prompt's positions, with the first event. With hidden_of kAll or kMean nothing of the prompt
+  // comes from the cache.
+  HiddenStates hidden = HiddenStates::kNone;
+  HiddenPositions hidden_of = HiddenPositions::kLast;
   SamplingParams sampling;
   StopParams stop;
   bool prompt_logprobs = false;  // with sampling.logprobs >= 0: also for the prompt's tokens (not the first)
@@ -99,7 +109,9 @@ struct Event {
   std::vector<TokenId> tokens;             // newly sampled, without the end token or stop token that ends the answer
   std::vector<PositionLogprobs> logprobs;  // of `tokens`, if asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // once, with the first event, if asked for
-  bool finished = false;                          // the last event of the request
+  // Likewise: [prompt tokens, hidden size] row-major of kAll, [hidden size] of kLast and kMean.
+  std::vector<float> hidden;
+  bool finished = false;  // the last event of the request
   FinishReason reason = FinishReason::kNone;
   std::string stop_match;  // the stop string that ended it
   Status error;            // with reasons kError and kTimeout
@@ -159,7 +171,8 @@ class Engine {
   virtual ~Engine() = default;  // stops the thread; unfinished requests end with kCancelled
 
   // Checks everything about the request that can be wrong (kInvalidArgument: empty prompt, prompt longer than the
-  // context, token ids out of range, parameters; kCapacity: the queue is full or the engine is draining).
+  // context, token ids out of range, embeddings of another size or not finite, parameters; kCapacity: the queue is full
+  // or the engine is draining).
   // Several sinks are several choices, of which all are taken or none: the prompt is read once, choice i draws with
   // seed + i (each its own without a seed), has an id of its own and gives what it would give alone.
   virtual Result<std::vector<RequestId>> submit(Request request, std::vector<EventSink> choices) = 0;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "sched/batch_builder.h"
+#include "tensor/slice.h"
 
 namespace ferrum {
 namespace {
@@ -17,6 +18,19 @@ PrefixHash random_key() {
 }
 
 Status shutting_down() { return capacity_exceeded("the engine is shutting down and takes no new requests"); }
+
+InputText text_of(const Request& request) {
+  if (!request.embeddings) return request.prompt;
+  const auto rows = static_cast<size_t>(std::ranges::count(request.prompt, kNoToken));
+  return {request.prompt, *request.embeddings, request.embeddings->size() / rows};
+}
+
+// A draft model reads ids.
+SpeculationParams without_draft_model(SpeculationParams params) {
+  if (params.mode == SpeculationMode::kDraft) params.mode = SpeculationMode::kOff;
+  if (params.mode == SpeculationMode::kBoth) params.mode = SpeculationMode::kNgram;
+  return params;
+}
 
 int64_t deadline(int64_t now, double seconds) {
   return seconds == 0 ? kNever : now + static_cast<int64_t>(seconds * 1e9);
@@ -50,6 +64,7 @@ NewSequence EngineCore::entry_of(const Request& request, int length) const {
   return {.prompt_tokens = static_cast<int>(request.prompt.size()),
           .max_tokens = length,
           .score_prompt = request.prompt_logprobs,
+          .whole_prompt = request.hidden != HiddenStates::kNone && request.hidden_of != HiddenPositions::kLast,
           .submitted = now,
           .priority = request.priority,
           .tenant = request.tenant,
@@ -68,6 +83,7 @@ Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<E
   }
   const int length = final_length(request, options_.requests);
   if (!request.speculation) request.speculation = options_.speculation;
+  if (request.embeddings) request.speculation = without_draft_model(*request.speculation);
   PrefixChain chain;
   const RequestId first = last_id_.fetch_add(static_cast<RequestId>(n)) + 1;
   if (options_.prefix_cache) {
@@ -76,7 +92,7 @@ Result<std::vector<RequestId>> EngineCore::submit(Request request, std::vector<E
     chain = PrefixChain(siphash128(std::as_bytes(std::span(&first, 1)), prefix_key_), "", options_.block_size);
   }
   NewSequence entry = entry_of(request, length);
-  entry.prefix = chain.extend(request.prompt);
+  entry.prefix = chain.extend(text_of(request));
   std::vector<std::unique_ptr<Sequence>> sequences;
   for (int i = 0; i < n; ++i) {
     EventSink& sink = choices[static_cast<size_t>(i)];
@@ -252,7 +268,10 @@ void EngineCore::draft(Step& step) {
 
 void EngineCore::build(Step& step) {
   std::lock_guard lock(mutex_);
-  step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->tokens(); });
+  step.batch = build_batch(*step.plan, kv_, [&](SeqId id) { return sequences_.at(id)->text(); });
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    step.batch.rows[i].hidden = step.rows[i]->wanted_states(step.plan->rows[i]);
+  }
   record_rows(step);
   recorder_.end_phase(StepPhase::kBuild);
 }
@@ -297,20 +316,19 @@ void EngineCore::run(Step& step) {
   recorder_.begin_forward(reads);
   if (options_.swap) options_.swap->make(step.plan->moves, *runner_);
   const auto began = std::chrono::steady_clock::now();
-  const Result<ConstView> logits = runner_->run(step.batch);
+  const Result<StepOutput> output = runner_->run(step.batch);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   if (options_.swap && reads) options_.swap->note_step(step.batch.num_tokens(), seconds);
   recorder_.end_phase(StepPhase::kForward);
-  if (!logits.is_ok()) return fail(step, logits.status());
+  if (!output.is_ok()) return fail(step, output.status());
   if (options_.measure_costs && !reads) costs_.add_step(step.batch.num_tokens(), seconds);
   const std::string fault = runner_->fault();
   std::vector<RowOutcome> outcomes;
   for (size_t i = 0; i < step.rows.size(); ++i) {
     const Row& row = step.batch.rows[i];
-    ConstView rows = *logits;
-    rows.data = rows.row<const float>(row.logit_begin);
-    rows.shape[0] = row.logit_count;
-    outcomes.push_back(step.rows[i]->consume(step.plan->rows[i], rows, scratch_));
+    StepOutput part{slice(output->logits, row.logit_begin, row.logit_count)};
+    if (row.hidden != HiddenStates::kNone) part.hidden = slice(output->hidden, row.q_begin, row.q_len);
+    outcomes.push_back(step.rows[i]->consume(step.plan->rows[i], part, scratch_));
     if (!fault.empty()) step.rows[i]->explain_error(fault);
   }
   guess_on(step);

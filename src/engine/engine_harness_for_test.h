@@ -15,7 +15,7 @@ namespace ferrum {
 inline CoreOptions roomy() {
   CoreOptions o;
   o.scheduler = {8, 64, 16, 100};
-  o.requests = {kFakeVocab, 200};
+  o.requests = {.vocab_size = kFakeVocab, .max_model_len = 200, .hidden_size = kFakeHidden};
   o.num_blocks = 400;
   o.block_size = 4;
   return o;
@@ -25,7 +25,8 @@ inline CoreOptions roomy() {
 inline CoreOptions roomy_for_guesses(bool draft_model = false) {
   CoreOptions o = roomy();
   o.scheduler = {8, 128, 80, 5000};
-  o.requests = {kFakeVocab, 400, draft_model};
+  o.requests.max_model_len = 400;
+  o.requests.has_draft_model = draft_model;
   return o;
 }
 
@@ -79,10 +80,10 @@ class ConstantRunner : public StepRunner {
   explicit ConstantRunner(std::span<const float> logits) : row_(kFakeVocab, -std::numeric_limits<float>::infinity()) {
     std::copy(logits.begin(), logits.end(), row_.begin() + kFirst);
   }
-  Result<ConstView> run(const Batch& batch) override {
+  Result<StepOutput> run(const Batch& batch) override {
     logits_.clear();
     for (int i = 0; i < batch.num_logits(); ++i) logits_.insert(logits_.end(), row_.begin(), row_.end());
-    return ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab});
+    return StepOutput{ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab})};
   }
 
  private:

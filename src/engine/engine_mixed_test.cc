@@ -52,12 +52,18 @@ EngineStats run_mixed(uint64_t seed) {
   std::vector<Request> requests;
   std::vector<Heard> heard(count);
   std::vector<RequestId> ids;
-  for (size_t i = 0; i < count; ++i) requests.push_back(w.request());
+  std::vector<Request> asked;  // the same, of which some have embeddings for ids
+  for (size_t i = 0; i < count; ++i) {
+    Request& r = requests.emplace_back(w.request());
+    const bool embeds = w.pick(3) == 0;
+    if (embeds) r = Workload::embeddable(std::move(r));
+    asked.push_back(embeds ? w.embedded(r, fake_embedding) : r);
+  }
   bool busy = true;
   while (busy || ids.size() < count) {
     while (ids.size() < count && w.pick(4) == 0) {
       Heard& h = heard[ids.size()];
-      const auto id = core->submit(requests[ids.size()], [&h](Event e) { h(std::move(e)); });
+      const auto id = core->submit(asked[ids.size()], [&h](Event e) { h(std::move(e)); });
       EXPECT_TRUE(id.is_ok()) << id.status().message();
       if (!id.is_ok()) return {};
       ids.push_back(*id);
@@ -72,6 +78,7 @@ EngineStats run_mixed(uint64_t seed) {
     const Usage& usage = heard[i].last.usage;
     EXPECT_LT(usage.cached_tokens, usage.prompt_tokens);
     EXPECT_TRUE(!requests[i].prompt_logprobs || usage.cached_tokens == 0);
+    EXPECT_TRUE(heard[i].hidden.size() <= kFakeHidden || usage.cached_tokens == 0);
   }
   EXPECT_EQ(core->stats().kv_blocks_used, 0);
   return core->stats();

@@ -1,7 +1,10 @@
 // A model and a tokenizer of a few lines, for tests of the engine: deterministic, without files, and strict about KV.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -17,6 +20,13 @@ namespace ferrum {
 inline constexpr int kFakeVocab = 40;
 inline constexpr TokenId kFakeEnd = 0;      // the model's end token
 inline constexpr TokenId kFakePoison = 39;  // once it is in the text, logits become NaN ten positions later
+inline constexpr size_t kFakeHidden = 4;
+
+// The row of the fake model's embedding table; no row is another's with one bit changed.
+inline std::vector<float> fake_embedding(TokenId token) {
+  const auto t = static_cast<float>(token);
+  return {t + 0.5f, -t, 1.0f / (t + 3), 7.0f};
+}
 
 // Pieces of one to three letters of {a, b, c}, and one character in two tokens: stop strings and UTF-8 fall across
 // tokens.
@@ -49,7 +59,8 @@ class FakeTokenizer : public Tokenizer {
 
 // Logits are a hash of all tokens up to the position. The hash of a prefix is what this model keeps in its "KV cache",
 // at the slots and through the block tables of the batch: a wrong slot, table, length or a block in two hands gives
-// other tokens. Can be told to fail at a step, to take time, and to repeat itself.
+// other tokens. An embedding is the token whose row it equals, or else a token of its own. Can be told to fail at a
+// step, to take time, and to repeat itself.
 class FakeRunner : public StepRunner {
  public:
   FakeRunner(int num_blocks, int block_size)
@@ -60,19 +71,25 @@ class FakeRunner : public StepRunner {
   float habit = 0;    // added to the logit of one token that the last one alone decides: text runs in circles
   uint64_t salt = 0;  // another one is another model, with the same habit
 
+  TokenId nan_states_of = kNoToken;  // hidden states at this token are NaN
+
   std::string cause;  // of the NaN that a poison leads to
 
   std::string fault() const override { return cause; }
   int steps() const { return steps_; }
 
-  Result<ConstView> run(const Batch& batch) override {
+  Result<StepOutput> run(const Batch& batch) override {
     if (delay.count() > 0) std::this_thread::sleep_for(delay);
     for (const BlockCopy& copy : batch.copies) copy_block(copy);
+    ids_ = ids_of(batch);
     for (int t = 0; t < batch.num_tokens(); ++t) store(batch, t);
     if (steps_++ == fail_at_step) return internal_error("the fake device fell over");
     logits_.resize(static_cast<size_t>(batch.num_logits()) * kFakeVocab);
     for (int i = 0; i < batch.num_logits(); ++i) fill(cell(batch, batch.logit_rows[static_cast<size_t>(i)], 0), i);
-    return ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab});
+    StepOutput output{ConstView(logits_.data(), DType::kF32, {batch.num_logits(), kFakeVocab})};
+    if (!find_states(batch)) return output;
+    output.hidden = ConstView(states_.data(), DType::kF32, {batch.num_tokens(), int64_t{kFakeHidden}});
+    return output;
   }
 
   static constexpr size_t kTokenBytes = 16;  // of a token's KV
@@ -106,12 +123,47 @@ class FakeRunner : public StepRunner {
   void copy_block(const BlockCopy& copy) {
     std::copy_n(memory_.begin() + copy.from * block_size_, block_size_, memory_.begin() + copy.to * block_size_);
   }
+  static uint64_t id_of(std::span<const float> embedding) {
+    uint64_t hash = 0;
+    for (const float x : embedding) hash = mix(hash + std::bit_cast<uint32_t>(x) + 1);
+    for (TokenId t = 0; t < kFakeVocab; ++t) {
+      if (std::ranges::equal(fake_embedding(t), embedding)) return static_cast<uint64_t>(t);
+    }
+    return hash | (uint64_t{1} << 63);
+  }
+  static std::vector<uint64_t> ids_of(const Batch& b) {
+    std::vector<uint64_t> ids;
+    size_t row = 0;
+    for (const TokenId token : b.tokens) {
+      const bool embedded = token == kNoToken;
+      ids.push_back(embedded ? id_of(std::span(b.embeddings).subspan(row * kFakeHidden, kFakeHidden))
+                             : static_cast<uint64_t>(token));
+      row += embedded ? 1 : 0;
+    }
+    EXPECT_EQ(row * kFakeHidden, b.embeddings.size());
+    return ids;
+  }
+  // A function of the prefix and of what is wanted; NaN where nobody wants any.
+  bool find_states(const Batch& b) {
+    states_.clear();
+    bool wanted = false;
+    for (int t = 0; t < b.num_tokens(); ++t) {
+      const HiddenStates kind = b.rows[static_cast<size_t>(b.token_rows[static_cast<size_t>(t)])].hidden;
+      wanted |= kind != HiddenStates::kNone;
+      for (size_t i = 0; i < kFakeHidden; ++i) {
+        const uint64_t hash = mix(cell(b, t, 0).hash + i + (kind == HiddenStates::kPreNorm ? 100u : 200u));
+        const bool number = kind != HiddenStates::kNone && cell(b, t, 0).last != nan_states_of;
+        states_.push_back(number ? static_cast<float>(hash % 1000) / 7 : std::nanf(""));
+      }
+    }
+    return wanted;
+  }
   void store(const Batch& b, int t) {
-    const TokenId token = b.tokens[static_cast<size_t>(t)];
+    const uint64_t token = ids_[static_cast<size_t>(t)];
     const Cell before = b.positions[static_cast<size_t>(t)] == 0 ? Cell{} : cell(b, t, 1);
     Cell& now = memory_[static_cast<size_t>(b.slots[static_cast<size_t>(t)])];
-    now.hash = mix(before.hash + static_cast<uint64_t>(token) * 0x9e3779b97f4a7c15u + 1);
-    now.last = token;
+    now.hash = mix(before.hash + token * 0x9e3779b97f4a7c15u + 1);
+    now.last = static_cast<TokenId>(token);
     now.poison = token == kFakePoison ? 1 : before.poison > 0 ? before.poison + 1 : 0;
   }
   void fill(const Cell& c, int row) {
@@ -127,7 +179,8 @@ class FakeRunner : public StepRunner {
 
   const int block_size_;
   std::vector<Cell> memory_;
-  std::vector<float> logits_;
+  std::vector<uint64_t> ids_;  // what the step's tokens or embeddings are
+  std::vector<float> logits_, states_;
   int steps_ = 0;
 };
 
@@ -136,6 +189,7 @@ struct Heard {
   std::string text;
   std::vector<TokenId> tokens;
   std::vector<PositionLogprobs> logprobs, prompt_logprobs;
+  std::vector<float> hidden;
   int events = 0;
   Event last;
 
@@ -145,6 +199,7 @@ struct Heard {
     tokens.insert(tokens.end(), e.tokens.begin(), e.tokens.end());
     logprobs.insert(logprobs.end(), e.logprobs.begin(), e.logprobs.end());
     prompt_logprobs.insert(prompt_logprobs.end(), e.prompt_logprobs.begin(), e.prompt_logprobs.end());
+    hidden.insert(hidden.end(), e.hidden.begin(), e.hidden.end());
     last = std::move(e);
   }
 };

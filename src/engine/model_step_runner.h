@@ -21,10 +21,7 @@ class ModelStepRunner final : public StepRunner {
                                             options.block_size, options.kv_dtype}));
     return std::unique_ptr<StepRunner>(std::make_unique<ModelStepRunner>(std::move(runner)));
   }
-  Result<ConstView> run(const Batch& batch) override {
-    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_->run(batch));
-    return output.logits;
-  }
+  Result<StepOutput> run(const Batch& batch) override { return runner_->run(batch); }
   std::vector<ExpertLoad> expert_load() const override { return runner_->expert_load(); }
   ExpertCacheCounts expert_cache() const override { return runner_->backend().expert_cache(); }
   std::string fault() const override { return runner_->router_fault(); }

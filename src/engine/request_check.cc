@@ -1,6 +1,7 @@
 #include "engine/request_check.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "text/unicode.h"
@@ -14,6 +15,29 @@ Status check_token(TokenId token, int64_t vocab_size, const std::string& where) 
                           std::to_string(vocab_size - 1));
 }
 
+Status check_embeddings(const Request& request, const RequestLimits& limits) {
+  if (request.embeddings == nullptr) return Status::ok();
+  const std::vector<float>& numbers = *request.embeddings;
+  const auto rows = std::ranges::count(request.prompt, kNoToken);
+  if (rows == 0)
+    return invalid_argument("the request has embeddings, but no position of its prompt is without a token");
+  if (std::ssize(numbers) != rows * limits.hidden_size) {
+    return invalid_argument("the embeddings are " + std::to_string(numbers.size()) + " numbers; the " +
+                            std::to_string(rows) + " positions without a token take " +
+                            std::to_string(limits.hidden_size) + " each, the model's hidden size");
+  }
+  const auto wrong = std::ranges::find_if_not(numbers, [](float x) { return std::isfinite(x); });
+  if (wrong != numbers.end()) {
+    const int64_t at = wrong - numbers.begin();
+    return invalid_argument("embedding " + std::to_string(at / limits.hidden_size) + " is NaN or infinite at " +
+                            std::to_string(at % limits.hidden_size) + "; all numbers must be finite");
+  }
+  if (request.prompt_logprobs) {
+    return invalid_argument("prompt_logprobs are those of tokens, and some of the prompt's positions have none");
+  }
+  return Status::ok();
+}
+
 Status check_prompt(const Request& request, const RequestLimits& limits) {
   const auto length = static_cast<int64_t>(request.prompt.size());
   if (length == 0) return invalid_argument("the prompt is empty: at least one token is needed");
@@ -24,10 +48,11 @@ Status check_prompt(const Request& request, const RequestLimits& limits) {
                             (answer ? " and at least one must be left for the answer" : "") + ": shorten the prompt");
   }
   for (size_t i = 0; i < request.prompt.size(); ++i) {
+    if (request.prompt[i] == kNoToken && request.embeddings != nullptr) continue;
     FERRUM_RETURN_IF_ERROR(
         check_token(request.prompt[i], limits.vocab_size, "the prompt at position " + std::to_string(i)));
   }
-  return Status::ok();
+  return check_embeddings(request, limits);
 }
 
 Status check_speculation(const SpeculationParams& params, const RequestLimits& limits) {

@@ -13,6 +13,7 @@ struct RequestLimits {
   int max_model_len = 0;  // tokens of a sequence, prompt and generated
   bool has_draft_model = false;
   QueuePolicy queue_policy = QueuePolicy::kFcfs;
+  int64_t hidden_size = 0;  // numbers of an input embedding
 };
 
 // kInvalidArgument naming the parameter, the value and what is allowed.

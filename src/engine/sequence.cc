@@ -1,7 +1,9 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -30,6 +32,9 @@ Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_pt
       sampling_(std::move(request.sampling)),
       stop_(std::move(request.stop)),
       wants_prompt_logprobs_(request.prompt_logprobs),
+      hidden_(request.hidden),
+      hidden_of_(request.hidden_of),
+      embeddings_(std::move(request.embeddings)),
       sink_(std::move(sink)),
       tokenizer_(std::move(tokenizer)),
       prompt_tokens_(static_cast<int>(request.prompt.size())),
@@ -41,7 +46,27 @@ Sequence::Sequence(RequestId id, Request request, EventSink sink, std::shared_pt
       drafter_(request.speculation.value_or(SpeculationParams{})),
       stream_(tokenizer_, request.with_special, request.continues_text),
       matcher_(stop_.stop, stop_.include_stop),
-      submitted_(Clock::now()) {}
+      submitted_(Clock::now()) {
+  if (embeddings_ == nullptr) return;
+  ids_begin_ = static_cast<size_t>(std::find(tokens_.rbegin(), tokens_.rend(), kNoToken).base() - tokens_.begin());
+  embedding_width_ = embeddings_->size() / static_cast<size_t>(std::ranges::count(tokens_, kNoToken));
+}
+
+InputText Sequence::text() const {
+  if (embeddings_ == nullptr) return tokens_;
+  return {tokens_, *embeddings_, embedding_width_};
+}
+
+// Those before it nobody wants, or somebody has.
+int Sequence::first_wanted_state() const {
+  return hidden_of_ == HiddenPositions::kLast ? std::max(prompt_tokens_ - 1, states_seen_) : states_seen_;
+}
+
+HiddenStates Sequence::wanted_states(const PlannedRow& row) const {
+  const int first = first_wanted_state();
+  const bool some = first < prompt_tokens_ && first < row.begin + row.count;
+  return some ? hidden_ : HiddenStates::kNone;
+}
 
 void Sequence::note_scheduled(const PlannedRow& row) {
   if (scheduled_ != Clock::time_point{}) return;
@@ -49,9 +74,9 @@ void Sequence::note_scheduled(const PlannedRow& row) {
   cached_tokens_ = row.begin;
 }
 
-RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch) {
-  if (Status scored = score_prompt(row, logits, scratch); !scored.is_ok()) {
-    finish(FinishReason::kError, std::move(scored));
+RowOutcome Sequence::consume(const PlannedRow& row, const StepOutput& output, SamplerScratch& scratch) {
+  if (Status read = read_prompt(row, output, scratch); !read.is_ok()) {
+    finish(FinishReason::kError, std::move(read));
     return {0, true};
   }
   if (!row.samples) return {};
@@ -60,8 +85,8 @@ RowOutcome Sequence::consume(const PlannedRow& row, ConstView logits, SamplerScr
     finish(FinishReason::kLength);
     return {0, true};
   }
-  RowOutcome outcome = sample(row, logits, scratch);
-  outcome.prefix = prefix_.extend(tokens_);
+  RowOutcome outcome = sample(row, output.logits, scratch);
+  outcome.prefix = prefix_.extend(text());
   if (row.drafts > 0 && !outcome.finished) drafter_.record(source_, row.drafts, outcome.new_tokens - 1);
   return outcome;
 }
@@ -97,7 +122,7 @@ std::vector<TokenId> Sequence::take_guesses() {
 
 void Sequence::guess(const GuessPrices& prices) {
   const int room = final_length_ - static_cast<int>(tokens_.size()) - 1;  // the model adds one of its own
-  const Proposal proposal = drafter_.propose(tokens_, room, prices);
+  const Proposal proposal = drafter_.propose(std::span(tokens_).subspan(ids_begin_), room, prices);
   source_ = proposal.source;
   wanted_guesses_ = proposal.count;
   tokens_.insert(tokens_.end(), proposal.tokens.begin(), proposal.tokens.end());
@@ -108,6 +133,36 @@ void Sequence::add_guess(TokenId token) {
   FERRUM_CHECK(guesses_ < wanted_guesses_, "a guess that nobody wanted");
   tokens_.push_back(token);
   ++guesses_;
+}
+
+Status Sequence::read_prompt(const PlannedRow& row, const StepOutput& output, SamplerScratch& scratch) {
+  if (output.hidden.rank > 0) FERRUM_RETURN_IF_ERROR(take_states(row, output.hidden));
+  return score_prompt(row, output.logits, scratch);
+}
+
+Status Sequence::take_states(const PlannedRow& row, ConstView states) {
+  const int end = std::min(row.begin + row.count, prompt_tokens_);
+  for (int p = std::max(first_wanted_state(), row.begin); p < end; ++p) {
+    FERRUM_RETURN_IF_ERROR(take_state(row_of(states, p - row.begin), p));
+  }
+  states_seen_ = std::max(states_seen_, end);
+  if (hidden_of_ != HiddenPositions::kMean || end < prompt_tokens_) return Status::ok();
+  for (const double sum : state_sum_) states_.push_back(static_cast<float>(sum / prompt_tokens_));
+  return Status::ok();
+}
+
+Status Sequence::take_state(std::span<const float> state, int position) {
+  if (!std::ranges::all_of(state, [](float x) { return std::isfinite(x); })) {
+    return internal_error("the hidden state of position " + std::to_string(position) +
+                          " is NaN or infinite: the checkpoint may be damaged, or too imprecise for this prompt");
+  }
+  if (hidden_of_ != HiddenPositions::kMean) {
+    states_.insert(states_.end(), state.begin(), state.end());
+    return Status::ok();
+  }
+  state_sum_.resize(state.size());
+  for (size_t i = 0; i < state.size(); ++i) state_sum_[i] += static_cast<double>(state[i]);
+  return Status::ok();
 }
 
 // Logits at position p tell how likely the token at p + 1 was.
@@ -174,6 +229,7 @@ std::optional<Event> Sequence::take_event() {
   has_event_ = false;
   event_.request = id_;
   event_.prompt_logprobs = std::exchange(prompt_logprobs_, {});
+  if (states_seen_ == prompt_tokens_) event_.hidden = std::exchange(states_, {});
   const bool was_last = event_.finished;
   Event event = std::exchange(event_, {});
   event_.finished = was_last;

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/stop_matcher.h"
 #include "runner/sampler.h"
+#include "runner/step_output.h"
 #include "sched/scheduler.h"
 #include "speculation/drafter.h"
 #include "tensor/view.h"
@@ -30,6 +31,9 @@ class Sequence {
   const EventSink& sink() const { return sink_; }
   // Prompt, then generated, then the guesses at what follows, which a step may verify.
   std::span<const TokenId> tokens() const { return tokens_; }
+  InputText text() const;
+  // Of the row's positions.
+  HiddenStates wanted_states(const PlannedRow& row) const;
   // Guesses that the next step should verify: they follow already, or the draft model shall make them.
   int wanted_guesses() const { return wanted_guesses_; }
   GuessSource guess_source() const { return source_; }
@@ -41,9 +45,10 @@ class Sequence {
 
   // The sequence has this row in the step that begins now.
   void note_scheduled(const PlannedRow& row);
-  // The step ran. logits: f32 [row.logit_count, vocab], those of the row's last positions. Scores prompt tokens,
-  // samples the next ones where the row reaches the last known token, and decides whether that was the end.
-  RowOutcome consume(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  // The step ran. output: logits [row.logit_count, vocab] of the row's last positions, and hidden states [row.count,
+  // hidden] of all, if some are wanted. Scores prompt tokens, samples the next ones where the row reaches the last
+  // known token, and decides whether that was the end.
+  RowOutcome consume(const PlannedRow& row, const StepOutput& output, SamplerScratch& scratch);
   // After that: guesses on, or asks the draft model to.
   void guess(const GuessPrices& prices);
   // The draft model's next guess, of those wanted.
@@ -57,7 +62,11 @@ class Sequence {
   std::optional<Event> take_event();
 
  private:
+  Status read_prompt(const PlannedRow& row, const StepOutput& output, SamplerScratch& scratch);
   Status score_prompt(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
+  int first_wanted_state() const;
+  Status take_states(const PlannedRow& row, ConstView states);
+  Status take_state(std::span<const float> state, int position);
   RowOutcome sample(const PlannedRow& row, ConstView logits, SamplerScratch& scratch);
   std::vector<TokenId> take_guesses();
   void accept(Sampled sampled);
@@ -67,6 +76,9 @@ class Sequence {
   const SamplingParams sampling_;
   const StopParams stop_;
   const bool wants_prompt_logprobs_;
+  const HiddenStates hidden_;
+  const HiddenPositions hidden_of_;
+  const std::shared_ptr<const std::vector<float>> embeddings_;
   const EventSink sink_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const int prompt_tokens_;
@@ -74,6 +86,8 @@ class Sequence {
   const bool uses_draft_model_;
 
   std::vector<TokenId> tokens_;
+  size_t ids_begin_ = 0;        // of tokens_: behind the last embedding
+  size_t embedding_width_ = 0;  // 0 = there are none
   PrefixChain prefix_;
   int guesses_ = 0;         // at the end of tokens_
   int wanted_guesses_ = 0;  // more than guesses_ where the draft model shall make them
@@ -83,6 +97,9 @@ class Sequence {
   TextStream stream_;
   StopMatcher matcher_;
   std::vector<PositionLogprobs> prompt_logprobs_;  // until the first event takes them
+  std::vector<float> states_;                      // likewise
+  std::vector<double> state_sum_;                  // of kMean
+  int states_seen_ = 0;                            // positions before were looked at
   Event event_;
   FinishReason reason_ = FinishReason::kNone;  // stays when the event is taken
   bool has_event_ = false;

@@ -1,5 +1,5 @@
-// What the engine needs of a device: a step in, logits out. The product runs a model behind it (runner_step.h), the
-// tests a function of the tokens.
+// What the engine needs of a device: a step in, logits out. The product runs a model behind it (model_step_runner.h),
+// the tests a function of the tokens.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "tensor/view.h"
+#include "runner/step_output.h"
 #include "types/batch.h"
 #include "types/expert_cache.h"
 #include "types/expert_load.h"
@@ -17,9 +17,8 @@ namespace ferrum {
 class StepRunner {
  public:
   virtual ~StepRunner() = default;
-  // Logits f32 [batch.num_logits(), vocab] that the host can read, valid until the next call. A failure may leave the
-  // step half done: its KV blocks are not read again. Called by one thread at a time.
-  virtual Result<ConstView> run(const Batch& batch) = 0;
+  // A failure may leave the step half done: its KV blocks are not read again. Called by one thread at a time.
+  virtual Result<StepOutput> run(const Batch& batch) = 0;
   // By layer; empty without experts. By any thread, while steps run.
   virtual std::vector<ExpertLoad> expert_load() const { return {}; }
   virtual ExpertCacheCounts expert_cache() const { return {}; }

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/engine_core.h"
@@ -36,6 +38,31 @@ class Workload {
     r.sampling = sampling();
     r.prompt_logprobs = r.sampling.logprobs >= 0 && pick(2) == 0;
     if (pick(3) != 0) r.speculation = speculation();
+    if (pick(4) == 0) {
+      r.hidden = pick(2) == 0 ? HiddenStates::kPreNorm : HiddenStates::kPostNorm;
+      r.hidden_of = std::array{HiddenPositions::kLast, HiddenPositions::kAll,
+                               HiddenPositions::kMean}[static_cast<size_t>(pick(3))];
+    }
+    return r;
+  }
+  // Drops what is refused or means something else where positions have no ids.
+  static Request embeddable(Request r) {
+    r.prompt_logprobs = false;
+    r.sampling.repetition_penalty = 1;
+    r.sampling.frequency_penalty = 0;
+    return r;
+  }
+  // An embeddable request in which rows of the model's embedding table stand for some of the ids, in runs.
+  Request embedded(Request r, const std::function<std::vector<float>(TokenId)>& row_of) {
+    std::vector<float> rows;
+    bool embeds = pick(2) == 0;
+    for (TokenId& id : r.prompt) {
+      if (pick(6) == 0) embeds = !embeds;
+      if (!embeds) continue;
+      const std::vector<float> row = row_of(std::exchange(id, kNoToken));
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    if (!rows.empty()) r.embeddings = std::make_shared<const std::vector<float>>(std::move(rows));
     return r;
   }
 
@@ -43,7 +70,7 @@ class Workload {
   CoreOptions tight() {
     CoreOptions o;
     o.block_size = 1 << pick(5);
-    o.requests = {kFakeVocab, 130, true};
+    o.requests = limits();
     o.num_blocks = (130 + o.block_size - 1) / o.block_size * (1 + pick(3)) + pick(5);
     const int seqs = 2 + pick(10);
     o.scheduler = {seqs, 1 + pick(50), seqs + 1 + pick(20), 1000};
@@ -54,13 +81,16 @@ class Workload {
   static CoreOptions roomy() {
     CoreOptions o;
     o.block_size = 16;
-    o.requests = {kFakeVocab, 130, true};
+    o.requests = limits();
     o.num_blocks = 100;
     o.scheduler = {4, 512, 600, 1000};
     return o;
   }
 
  private:
+  static RequestLimits limits() {
+    return {.vocab_size = kFakeVocab, .max_model_len = 130, .has_draft_model = true, .hidden_size = kFakeHidden};
+  }
   std::vector<TokenId> random_tokens(int count) {
     std::vector<TokenId> tokens;
     for (; count > 0; --count) tokens.push_back(static_cast<TokenId>(pick(kFakeVocab - 1)));
@@ -133,6 +163,7 @@ inline void expect_same(const Heard& got, const Heard& expected) {
   ASSERT_EQ(got.last.usage.completion_tokens, expected.last.usage.completion_tokens);
   ASSERT_TRUE(same(got.logprobs, expected.logprobs));
   ASSERT_TRUE(same(got.prompt_logprobs, expected.prompt_logprobs));
+  ASSERT_EQ(got.hidden, expected.hidden);
 }
 
 }  // namespace ferrum

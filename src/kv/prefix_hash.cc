@@ -1,7 +1,7 @@
 #include "kv/prefix_hash.h"
 
+#include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace ferrum {
 namespace {
@@ -53,13 +53,24 @@ PrefixHash siphash128(std::span<const std::byte> bytes, const PrefixHash& key) {
 PrefixChain::PrefixChain(const PrefixHash& key, std::string_view salt, int block_size)
     : key_(key), last_(siphash128(std::as_bytes(std::span(salt)), key)), block_size_(static_cast<size_t>(block_size)) {}
 
-std::vector<PrefixHash> PrefixChain::extend(std::span<const TokenId> tokens) {
+// What is hashed: the hash before, the block's ids, the rows of its embeddings. Which positions have rows, the ids say,
+// so two different blocks are never the same bytes.
+std::vector<PrefixHash> PrefixChain::extend(const InputText& text) {
   std::vector<PrefixHash> added;
   if (block_size_ == 0) return added;
-  std::vector<std::byte> input(sizeof(PrefixHash) + block_size_ * sizeof(TokenId));
-  for (; hashed_ + block_size_ <= tokens.size(); hashed_ += block_size_) {
-    std::memcpy(input.data(), &last_, sizeof(PrefixHash));
-    std::memcpy(input.data() + sizeof(PrefixHash), tokens.data() + hashed_, block_size_ * sizeof(TokenId));
+  std::vector<std::byte> input;
+  const auto append = [&input](std::span<const std::byte> bytes) {
+    input.insert(input.end(), bytes.begin(), bytes.end());
+  };
+  size_t row = text.rows_before(hashed_);
+  for (; hashed_ + block_size_ <= text.tokens.size(); hashed_ += block_size_) {
+    const std::span<const TokenId> block = text.tokens.subspan(hashed_, block_size_);
+    const auto rows = static_cast<size_t>(std::ranges::count(block, kNoToken));
+    input.clear();
+    append(std::as_bytes(std::span(&last_, 1)));
+    append(std::as_bytes(block));
+    append(std::as_bytes(text.rows(row, rows)));
+    row += rows;
     last_ = siphash128(input, key_);
     added.push_back(last_);
   }

@@ -1,4 +1,5 @@
-// Names for the contents of KV blocks: equal names mean equal tokens from the start of the text to the block's end.
+// Names for the contents of KV blocks: equal names mean equal tokens, or equal bytes of the embeddings that stand for
+// them, from the start of the text to the block's end.
 //
 // Each block's hash covers its parent's, so it stands for the whole prefix. The hash is keyed with what no client knows
 // and begins with the tenant's salt: nobody can make two texts collide, and one tenant's text is never found by
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "types/ids.h"
+#include "types/input_text.h"
 
 namespace ferrum {
 
@@ -30,9 +32,9 @@ class PrefixChain {
   PrefixChain() = default;  // of a text that is not to be found again: it has no hashes
   PrefixChain(const PrefixHash& key, std::string_view salt, int block_size);
 
-  // tokens: all known ones; begins with those of earlier calls. Returns the hashes of the blocks that became full
-  // since.
-  std::vector<PrefixHash> extend(std::span<const TokenId> tokens);
+  // text: all that is known; begins with that of earlier calls. Returns the hashes of the blocks that became full
+  // since. A block of embeddings never has the hash of one of ids: its ids are kNoToken, which no prompt of ids has.
+  std::vector<PrefixHash> extend(const InputText& text);
 
  private:
   PrefixHash key_, last_;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
+#include <cstring>
 #include <numeric>
 #include <set>
 
@@ -69,6 +71,48 @@ TEST(PrefixChain, DependsOnEveryTokenBeforeOnTheKeyAndOnTheSalt) {
   add({2, 2}, "", text);
   add({1, 2}, "tenant", text);
   add({1, 2}, "tenant2", text);
+}
+
+// Embeddings have names of their own: no block of them has the name of a block of ids, or of one whose embeddings
+// differ in a bit or stand elsewhere. Also where a row's bytes are those of the ids.
+TEST(PrefixChain, TellsEmbeddingsFromIdsAndFromEachOtherByEveryBit) {
+  constexpr size_t kWidth = 3;
+  const std::vector<TokenId> ids = tokens(8);
+  std::vector<float> rows(8 * kWidth);
+  std::memcpy(rows.data(), ids.data(), ids.size() * sizeof(TokenId));
+  std::set<std::pair<uint64_t, uint64_t>> last;
+  const auto add = [&](const std::vector<TokenId>& t, std::span<const float> r) {
+    const PrefixHash h = PrefixChain({1, 2}, "", 4).extend({t, r, kWidth}).back();
+    EXPECT_TRUE(last.insert({h.low, h.high}).second);
+  };
+  add(ids, {});
+  const std::vector<TokenId> none(8, kNoToken);
+  add(none, rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::vector<float> changed = rows;
+    changed[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(changed[i]) ^ 1);
+    add(none, changed);
+  }
+  for (size_t at = 0; at < ids.size(); ++at) {  // one row, at each place
+    std::vector<TokenId> one = ids;
+    one[at] = kNoToken;
+    add(one, std::span(rows).first(kWidth));
+  }
+}
+
+TEST(PrefixChain, HashesEmbeddingsOnceHoweverTheTextArrives) {
+  std::vector<TokenId> ids = tokens(20);
+  for (const size_t i : {1, 2, 3, 4, 9, 17}) ids[i] = kNoToken;
+  std::vector<float> rows(6 * 2);
+  std::iota(rows.begin(), rows.end(), 0.5f);
+  const auto whole = PrefixChain({1, 2}, "", 4).extend({ids, rows, 2});
+  ASSERT_EQ(whole.size(), 5u);
+  PrefixChain chain({1, 2}, "", 4);
+  std::vector<PrefixHash> pieces;
+  for (size_t n = 0; n <= ids.size(); ++n) {
+    for (const PrefixHash& h : chain.extend({std::span(ids).first(n), rows, 2})) pieces.push_back(h);
+  }
+  EXPECT_EQ(pieces, whole);
 }
 
 }  // namespace

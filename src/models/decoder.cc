@@ -5,6 +5,8 @@
 #include <numeric>
 #include <string>
 
+#include "tensor/slice.h"
+
 namespace ferrum {
 namespace {
 
@@ -262,24 +264,30 @@ void DecoderModel::mix_experts(Ops& ops, size_t index, ConstView normed, const A
   ops.add_scaled(delta, shared, args.out.shared);
 }
 
-ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
-                                    HiddenStates hidden) const {
+void DecoderModel::read_inputs(Ops& ops, const DeviceBatch& batch, const Workspace& workspace, View x) const {
+  for (const DeviceBatch::InputRun& run : batch.inputs) {
+    const View to = slice(x, run.begin, run.count);
+    if (run.first_embedding < 0) {
+      ops.embed(embedding_, slice(batch.tokens, run.begin, run.count), to);
+    } else {
+      const ConstView rows = slice(workspace.all_rows, 0, run.count);
+      ops.gather_rows(slice(batch.embeddings, run.first_embedding, run.count), rows, to);
+    }
+  }
+}
+
+ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace) const {
   FERRUM_CHECK(kv.layers.size() == layers_.size(), "a KV cache of another model");
   const Activations a = activations(batch, workspace);
   ForwardResult result{a.logits, {}};
   if (batch.num_tokens == 0) return result;
 
-  if (batch.embeddings.rank == 0) {
-    ops.embed(embedding_, batch.tokens, a.residual);
-  } else {
-    const ConstView rows(workspace.all_rows.data, DType::kI32, {batch.num_tokens});
-    ops.gather_rows(batch.embeddings, rows, a.residual);
-  }
+  read_inputs(ops, batch, workspace, a.residual);
   ops.rope_cos_sin(batch.positions, inv_freq_, spec_.rope.magnitude, a.cos_sin);
 
   // After the last layer's K and V are stored, only the rows that want logits still matter (and with hidden states,
   // all).
-  const bool narrow = hidden == HiddenStates::kNone;
+  const bool narrow = batch.hidden.empty();
   View residual = a.residual;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
@@ -308,8 +316,10 @@ ForwardResult DecoderModel::forward(Ops& ops, const DeviceBatch& batch, const Kv
   if (!narrow) {
     if (batch.num_logits > 0) ops.gather_rows(a.residual, batch.logit_rows, a.logit_residual);
     result.hidden = a.residual;
-    if (hidden == HiddenStates::kPostNorm) {
-      ops.rms_norm(a.residual, output_norm_, spec_.norm_eps, a.residual);
+    for (const DeviceBatch::HiddenRun& run : batch.hidden) {
+      if (!run.normed) continue;
+      const View states = slice(a.residual, run.begin, run.count);
+      ops.rms_norm(states, output_norm_, spec_.norm_eps, states);
     }
     if (batch.num_logits == 0) return result;
   }

@@ -1,7 +1,7 @@
 // The one wiring of the Llama family: Llama, Mistral, Qwen2, Qwen3, and with experts Mixtral, Qwen2-MoE, Qwen3-MoE,
 // OLMoE.
 //
-//   x = embedding[tokens]
+//   x = embedding[tokens], or input embeddings
 //   per layer   h = rms_norm(x)                     q|k|v = h Wqkv (+ b)
 //               q, k = rope(head_norm?(q, k))       store k, v in the paged cache
 //               x += attention(q, cache) Wo         h = rms_norm(x)
@@ -32,8 +32,7 @@ class DecoderModel final : public Model {
 
   const ModelSpec& spec() const override { return spec_; }
   Result<Workspace> make_workspace(Backend& backend, int max_tokens, int max_logits) const override;
-  ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
-                        HiddenStates hidden) const override;
+  ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace) const override;
 
  private:
   struct Layer {
@@ -57,6 +56,7 @@ class DecoderModel final : public Model {
   static Result<Layer> place_layer(LayerWeights& weights, Backend& backend);
   static Layout layout(const ModelSpec& spec, int max_tokens, int max_logits);
   Activations activations(const DeviceBatch& batch, const Workspace& workspace) const;
+  void read_inputs(Ops& ops, const DeviceBatch& batch, const Workspace& workspace, View x) const;
   void attend(Ops& ops, const Layer& layer, const DeviceBatch& batch, const KvLayer& kv, int block_size,
               const Activations& a, bool only_store) const;
   void feed_forward(Ops& ops, size_t layer, View residual, ConstView attended, const Activations& a) const;

@@ -22,14 +22,10 @@ struct Workspace {
   int max_logits = 0;
 };
 
-// Which hidden states of the step's tokens a caller wants besides the logits: none, those after the last layer, or
-// those after the final norm (what the head reads; an embedding model's output).
-enum class HiddenStates { kNone, kPreNorm, kPostNorm };
-
 // Views into the workspace (device memory, valid until the next step).
 struct ForwardResult {
   View logits;  // f32 [batch.num_logits, vocab]
-  View hidden;  // f32 [batch.num_tokens, hidden]; rank 0 unless asked for
+  View hidden;  // f32 [batch.num_tokens, hidden], of which the wanted rows count; rank 0 unless some are wanted
 };
 
 class Model {
@@ -38,10 +34,9 @@ class Model {
   virtual const ModelSpec& spec() const = 0;
   // Activations for steps of up to max_tokens tokens of which up to max_logits (<= max_tokens) want logits.
   virtual Result<Workspace> make_workspace(Backend& backend, int max_tokens, int max_logits) const = 0;
-  // One step: stores K and V of every token in `kv`, computes the logits of batch.logit_rows. The batch holds tokens or
-  // embeddings. Token ids, positions and slots are in range: the caller's promise.
-  virtual ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace,
-                                HiddenStates hidden) const = 0;
+  // One step: stores K and V of every token in `kv`, computes the logits of batch.logit_rows and the states of
+  // batch.hidden. Token ids, positions and slots are in range: the caller's promise.
+  virtual ForwardResult forward(Ops& ops, const DeviceBatch& batch, const KvCache& kv, Workspace& workspace) const = 0;
 };
 
 }  // namespace ferrum

@@ -27,8 +27,8 @@ struct DeviceBatch {
   int num_rows = 0;        // R
   int num_logits = 0;      // L
   int max_blocks = 0;      // width of block_tables
-  ConstView tokens;        // i32 [T]; rank 0 when embeddings are given
-  ConstView embeddings;    // f32 [T, hidden]; rank 0 when tokens are given
+  ConstView tokens;        // i32 [T]; kNoToken where an embedding stands
+  ConstView embeddings;    // f32 [E, hidden]; rank 0 where none does
   ConstView positions;     // i32 [T]
   ConstView slots;         // i32 [T]
   ConstView token_rows;    // i32 [T]
@@ -36,6 +36,18 @@ struct DeviceBatch {
   ConstView kv_lens;       // i32 [R]
   ConstView block_tables;  // i32 [R, max_blocks]
   ConstView logit_rows;    // i32 [L]
+  // On the host, whatever the device. Where the tokens' first activations come from, in the order of the tokens:
+  struct InputRun {
+    int begin = 0, count = 0;  // tokens
+    int first_embedding = -1;  // row of `embeddings` that the run begins with; -1 = the run has ids
+  };
+  std::vector<InputRun> inputs;
+  // Which rows want hidden states, and whether after the final norm.
+  struct HiddenRun {
+    int begin = 0, count = 0;  // tokens
+    bool normed = false;
+  };
+  std::vector<HiddenRun> hidden;  // empty = nobody wants any
 };
 
 // Paged K and V of one layer. Each is [num_blocks, num_kv_heads, block_size, head_dim] of a type of kv_dtype.h; the

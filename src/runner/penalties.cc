@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "types/input_text.h"
+
 namespace ferrum {
 
 Penalties::Penalties(const SamplingParams& p)
@@ -14,8 +16,8 @@ Penalties::Penalties(const SamplingParams& p)
 void Penalties::apply(std::span<const TokenId> history, std::span<float> logits) {
   if (!active_) return;
   for (; counted_ < history.size(); ++counted_) {
-    ++counts_[history[counted_]];
-    if (counted_ < window_) continue;
+    if (const TokenId token = history[counted_]; token != kNoToken) ++counts_[token];
+    if (counted_ < window_ || history[counted_ - window_] == kNoToken) continue;
     const auto left = counts_.find(history[counted_ - window_]);
     if (--left->second == 0) counts_.erase(left);
   }

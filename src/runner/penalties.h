@@ -16,7 +16,8 @@ class Penalties {
   explicit Penalties(const SamplingParams& params);
 
   bool active() const { return active_; }
-  // history: prompt and generated tokens; what was there in the last call must be its beginning.
+  // history: prompt and generated tokens; what was there in the last call must be its beginning. Positions without a
+  // token (kNoToken) take place in the window and count for no token.
   // Changes logits of seen tokens: l > 0 ? l / repetition : l * repetition, then minus presence and count * frequency.
   void apply(std::span<const TokenId> history, std::span<float> logits);
 

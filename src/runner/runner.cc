@@ -1,5 +1,6 @@
 #include "runner/runner.h"
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 
@@ -109,8 +110,8 @@ void Runner::check(const Batch& batch) const {
   FERRUM_CHECK(batch.num_tokens() <= options_.max_tokens, "more tokens than a step may have");
   FERRUM_CHECK(batch.num_logits() <= options_.max_logits, "more logits than a step may have");
   const auto hidden = static_cast<size_t>(model_->spec().hidden_size);
-  FERRUM_CHECK(batch.embeddings.empty() ? batch.tokens.size() == tokens
-                                        : batch.tokens.empty() && batch.embeddings.size() == tokens * hidden,
+  const auto embedded = static_cast<size_t>(std::ranges::count(batch.tokens, kNoToken));
+  FERRUM_CHECK(batch.tokens.size() == tokens && batch.embeddings.size() == embedded * hidden,
                "either one id or one embedding per token");
   FERRUM_CHECK(batch.slots.size() == tokens && batch.token_rows.size() == tokens, "arrays of different length");
   FERRUM_CHECK(batch.cu_q.size() == rows + 1 && batch.cu_q[0] == 0 && batch.cu_q[rows] == batch.num_tokens(),
@@ -119,7 +120,8 @@ void Runner::check(const Batch& batch) const {
       batch.kv_lens.size() == rows && batch.block_tables.size() == rows * static_cast<size_t>(batch.max_blocks),
       "arrays of different length");
   for (TokenId token : batch.tokens) {
-    FERRUM_CHECK(token >= 0 && token < model_->spec().vocab_size, "token id out of the vocabulary");
+    FERRUM_CHECK(token == kNoToken || (token >= 0 && token < model_->spec().vocab_size),
+                 "token id out of the vocabulary");
   }
   for (int32_t index : batch.logit_rows) {
     FERRUM_CHECK(index >= 0 && index < batch.num_tokens(), "logit row out of range");
@@ -168,14 +170,14 @@ void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
   }
 }
 
-Result<StepOutput> Runner::run(const Batch& batch, HiddenStates hidden) {
+Result<StepOutput> Runner::run(const Batch& batch) {
   check(batch);
   copy_blocks(batch.copies);
   FERRUM_ASSIGN_OR_RETURN(const DeviceBatch device, backend_->upload(batch));
-  const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_, hidden);
+  const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_);
   find_router_fault();
   StepOutput output;
-  if (hidden == HiddenStates::kNone) {
+  if (result.hidden.rank == 0) {
     FERRUM_ASSIGN_OR_RETURN(output.logits, backend_->download(result.logits));
     return output;
   }

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "models/model.h"
 #include "ops/backend.h"
+#include "runner/step_output.h"
 #include "types/batch.h"
 #include "types/expert_load.h"
 
@@ -21,11 +22,6 @@ struct RunnerOptions {
   DType kv_dtype = DType::kF16;  // one of ops/kv_dtype.h
 };
 
-struct StepOutput {
-  ConstView logits;  // f32 [batch.num_logits, vocab]
-  ConstView hidden;  // f32 [batch.num_tokens, hidden]; rank 0 unless asked for
-};
-
 // Used by one thread at a time.
 class Runner {
  public:
@@ -36,8 +32,7 @@ class Runner {
   static int64_t kv_block_bytes(const ModelSpec& spec, int block_size, DType kv_dtype);
 
   // Computes one step. The batch must be well formed (asserted: it comes from the scheduler, not from a user).
-  // Host-readable rows, valid until the next call.
-  Result<StepOutput> run(const Batch& batch, HiddenStates hidden = HiddenStates::kNone);
+  Result<StepOutput> run(const Batch& batch);
 
   // By layer; empty for a model without experts. From any thread, while steps run.
   std::vector<ExpertLoad> expert_load() const;

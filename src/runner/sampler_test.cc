@@ -8,6 +8,8 @@
 #include <map>
 #include <random>
 
+#include "types/input_text.h"
+
 namespace ferrum {
 namespace {
 
@@ -147,6 +149,26 @@ TEST(Penalties, AgreeWithTheDefinitionForEveryWindowAndGrowth) {
       ASSERT_EQ(logits, expected) << "window " << window << " step " << step;
     }
   }
+}
+
+// A position without a token takes its place in the window.
+TEST(Penalties, CountNoTokenWhereThereIsNone) {
+  SamplingParams params;
+  params.frequency_penalty = 1;
+  params.penalty_window = 3;
+  Penalties penalties(params);
+  std::vector<TokenId> history = {1, kNoToken, kNoToken};
+  std::vector<float> logits(4, 0.0f);
+  penalties.apply(history, logits);
+  EXPECT_EQ(logits, (std::vector<float>{0, -1, 0, 0}));
+  history.push_back(2);
+  logits.assign(4, 0.0f);
+  penalties.apply(history, logits);
+  EXPECT_EQ(logits, (std::vector<float>{0, 0, -1, 0}));
+  for (const TokenId token : {3, 3}) history.push_back(token);
+  logits.assign(4, 0.0f);
+  penalties.apply(history, logits);
+  EXPECT_EQ(logits, (std::vector<float>{0, 0, -1, -2}));
 }
 
 TEST(Penalties, AreInactiveAtTheirDefaults) {

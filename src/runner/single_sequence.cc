@@ -20,9 +20,17 @@ int SingleSequence::step_size(int remaining, int logits_from) const {
   return std::min({remaining, runner_.options().max_tokens, silent + runner_.options().max_logits});
 }
 
-Batch SingleSequence::make_batch(int count, int logits_from) const {
+// `count` positions of the text from `begin` on.
+Batch SingleSequence::make_batch(const InputText& text, size_t begin, int count, int logits_from) const {
   const int block_size = runner_.options().block_size;
   Batch batch;
+  const auto tokens = text.tokens.subspan(begin, static_cast<size_t>(count));
+  batch.tokens.assign(tokens.begin(), tokens.end());
+  if (!text.embeddings.empty()) {
+    const size_t first = text.rows_before(begin);
+    const auto rows = text.rows(first, text.rows_before(begin + tokens.size()) - first);
+    batch.embeddings.assign(rows.begin(), rows.end());
+  }
   const int end = length_ + count;
   Row row{.seq = 0, .q_begin = 0, .q_len = count, .kv_len = end, .logit_begin = 0, .logit_count = 0};
   for (int i = 0; i < count; ++i) {
@@ -71,28 +79,23 @@ Status SingleSequence::check_embeddings(std::span<const float> embeddings) const
   return check_capacity(embeddings.size() / hidden_size());
 }
 
-template <typename T, typename Compute>
-Status SingleSequence::in_steps(std::span<const T> input, size_t width, std::vector<T> Batch::*member, int logits_from,
-                                const Compute& compute) {
-  while (!input.empty()) {
-    const int count = step_size(static_cast<int>(input.size() / width), logits_from);
-    const auto now = input.first(static_cast<size_t>(count) * width);
-    Batch batch = make_batch(count, logits_from);
-    (batch.*member).assign(now.begin(), now.end());
-    FERRUM_RETURN_IF_ERROR(compute(batch));
-    input = input.subspan(now.size());
+template <typename Compute>
+Status SingleSequence::in_steps(const InputText& text, int logits_from, const Compute& compute) {
+  for (size_t begin = 0; begin < text.tokens.size();) {
+    const int count = step_size(static_cast<int>(text.tokens.size() - begin), logits_from);
+    FERRUM_RETURN_IF_ERROR(compute(make_batch(text, begin, count, logits_from)));
+    begin += static_cast<size_t>(count);
   }
   return Status::ok();
 }
 
-template <typename T>
-Result<std::vector<float>> SingleSequence::states_of(std::span<const T> input, size_t width,
-                                                     std::vector<T> Batch::*member, HiddenStates kind) {
+Result<std::vector<float>> SingleSequence::states_of(const InputText& text, HiddenStates kind) {
   FERRUM_CHECK(kind != HiddenStates::kNone, "which hidden states?");
   std::vector<float> states;
-  const int no_logits = length_ + static_cast<int>(input.size() / width);
-  FERRUM_RETURN_IF_ERROR(in_steps(input, width, member, no_logits, [&](const Batch& batch) -> Status {
-    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_.run(batch, kind));
+  const int no_logits = length_ + static_cast<int>(text.tokens.size());
+  FERRUM_RETURN_IF_ERROR(in_steps(text, no_logits, [&](Batch batch) -> Status {
+    batch.rows[0].hidden = kind;
+    FERRUM_ASSIGN_OR_RETURN(const StepOutput output, runner_.run(batch));
     states.insert(states.end(), output.hidden.as<float>(), output.hidden.as<float>() + output.hidden.elements());
     length_ += batch.num_tokens();
     return Status::ok();
@@ -102,24 +105,25 @@ Result<std::vector<float>> SingleSequence::states_of(std::span<const T> input, s
 
 Status SingleSequence::append(std::span<const TokenId> tokens, int logits_from, const LogitSink& sink) {
   FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
-  return in_steps(tokens, 1, &Batch::tokens, logits_from, [&](const Batch& batch) { return run(batch, sink); });
+  return in_steps(tokens, logits_from, [&](const Batch& batch) { return run(batch, sink); });
 }
 
 Status SingleSequence::append_embeddings(std::span<const float> embeddings, int logits_from, const LogitSink& sink) {
   FERRUM_RETURN_IF_ERROR(check_embeddings(embeddings));
-  return in_steps(embeddings, hidden_size(), &Batch::embeddings, logits_from,
-                  [&](const Batch& batch) { return run(batch, sink); });
+  const std::vector<TokenId> none(embeddings.size() / hidden_size(), kNoToken);
+  return in_steps({none, embeddings, hidden_size()}, logits_from, [&](const Batch& batch) { return run(batch, sink); });
 }
 
 Result<std::vector<float>> SingleSequence::hidden_states(std::span<const TokenId> tokens, HiddenStates kind) {
   FERRUM_RETURN_IF_ERROR(check_tokens(tokens));
-  return states_of(tokens, 1, &Batch::tokens, kind);
+  return states_of(tokens, kind);
 }
 
 Result<std::vector<float>> SingleSequence::hidden_states_of_embeddings(std::span<const float> embeddings,
                                                                        HiddenStates kind) {
   FERRUM_RETURN_IF_ERROR(check_embeddings(embeddings));
-  return states_of(embeddings, hidden_size(), &Batch::embeddings, kind);
+  const std::vector<TokenId> none(embeddings.size() / hidden_size(), kNoToken);
+  return states_of({none, embeddings, hidden_size()}, kind);
 }
 
 }  // namespace ferrum

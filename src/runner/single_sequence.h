@@ -38,16 +38,13 @@ class SingleSequence {
   Status check_capacity(size_t count) const;
   Status check_tokens(std::span<const TokenId> tokens) const;
   Status check_embeddings(std::span<const float> embeddings) const;
-  // Hands `input`, `width` numbers a token, to `compute` in steps, as batches that hold it in `member`.
-  template <typename T, typename Compute>
-  Status in_steps(std::span<const T> input, size_t width, std::vector<T> Batch::*member, int logits_from,
-                  const Compute& compute);
-  template <typename T>
-  Result<std::vector<float>> states_of(std::span<const T> input, size_t width, std::vector<T> Batch::*member,
-                                       HiddenStates kind);
+  // Hands the text to `compute` in steps.
+  template <typename Compute>
+  Status in_steps(const InputText& text, int logits_from, const Compute& compute);
+  Result<std::vector<float>> states_of(const InputText& text, HiddenStates kind);
   size_t hidden_size() const { return static_cast<size_t>(runner_.model().spec().hidden_size); }
   int step_size(int remaining, int logits_from) const;
-  Batch make_batch(int count, int logits_from) const;
+  Batch make_batch(const InputText& text, size_t begin, int count, int logits_from) const;
   Status run(const Batch& batch, const LogitSink& sink);
 
   Runner& runner_;

@@ -54,6 +54,7 @@ Status Scheduler::submit(const NewSequence& n) {
              .total = n.prompt_tokens,
              .max_tokens = n.max_tokens,
              .logits_from = n.score_prompt ? 0 : n.prompt_tokens - 1,
+             .unseen = n.score_prompt || n.whole_prompt ? 0 : n.prompt_tokens - 1,
              .prefix = n.prefix};
   if (limits_.policy != QueuePolicy::kFcfs) s.key = n.submitted + n.priority * limits_.ageing_ns;
   next_expiry_ = std::min({next_expiry_, s.start_by, s.finish_by});
@@ -150,14 +151,14 @@ struct Scheduler::Start {
   bool soon = false;  // a twin still reads what can then be shared
 };
 
-// Logits that nobody has seen must be computed, at least those of the last known token.
+// What nobody has seen must be computed, at least the logits of the last known token.
 Scheduler::Start Scheduler::start_of(const Sequence& s) const {
   Start start;
-  start.match = kv_.match(s.prefix, s.logits_from);
+  start.match = kv_.match(s.prefix, s.unseen);
   start.tokens = start.match.blocks * kv_.block_size();
   start.blocks_to_take = kv_.blocks_for(s.total) - start.match.blocks + start.match.idle;
   const Sequence* twin = s.twin == 0 ? nullptr : find_running(s.twin);
-  const int shared = std::min(s.prompt - 1, s.logits_from);
+  const int shared = std::min(s.prompt - 1, s.unseen);
   if (twin == nullptr || shared <= start.tokens) return start;
   if (twin->computed < shared) {
     start.soon = true;
@@ -332,6 +333,7 @@ void Scheduler::commit(StepPlan plan, std::span<const RowOutcome> outcomes) {
         "a row that samples adds a token and at most its drafts, or it finishes");
     s->drafts = 0;
     s->logits_from = std::max(s->logits_from, s->computed);
+    s->unseen = std::max(s->unseen, s->computed);
     s->total += outcome.new_tokens;
     FERRUM_CHECK(s->total <= s->max_tokens, "a sequence grew beyond its limit");
   }

@@ -53,6 +53,7 @@ struct NewSequence {
   int prompt_tokens = 0;      // at least 1
   int max_tokens = 0;         // prompt and generated together, at most; at least prompt_tokens
   bool score_prompt = false;  // logits are wanted at every prompt position
+  bool whole_prompt = false;  // something else is wanted of every one, so that none may come from the cache
   // Hashes of the prompt's full blocks, by which KV that is in the cache already is found; empty = neither look for
   // this text nor let others find it.
   std::vector<PrefixHash> prefix = {};
@@ -140,6 +141,7 @@ class Scheduler {
     int max_tokens = 0;
     int computed = 0;      // tokens in the KV cache
     int logits_from = 0;   // first position whose logits nobody has seen yet
+    int unseen = 0;        // first position of which something is wanted that nobody has seen yet
     int drafts = 0;        // on offer
     bool started = false;  // has run
     std::vector<PrefixHash> prefix = {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <numeric>
 
 #include "sched/batch_builder.h"
 
@@ -435,6 +436,50 @@ TEST(BatchBuilder, PutsRowsOfDifferentLengthIntoFlatArrays) {
     const SeqId seq = plan->rows[static_cast<size_t>(b.token_rows[static_cast<size_t>(t)])].seq;
     const int p = b.positions[static_cast<size_t>(t)];
     EXPECT_EQ(b.slots[static_cast<size_t>(t)], kv.table(seq)[static_cast<size_t>(p / 4)] * 4 + p % 4);
+  }
+}
+
+TEST(BatchBuilder, TakesTheEmbeddingsOfTheRowsPositions) {
+  BlockAllocator kv(8, 4);
+  Scheduler scheduler(limits(2, 3), kv);
+  ASSERT_TRUE(scheduler.submit({1, 5, 20}).is_ok());
+  const std::vector<TokenId> ids = {10, kNoToken, kNoToken, 13, kNoToken};
+  const std::vector<float> rows = {1, 1, 2, 2, 4, 4};
+  const auto text = [&](SeqId) { return InputText(ids, rows, 2); };
+  auto first = scheduler.plan();
+  const Batch b = build_batch(*first, kv, text);
+  EXPECT_EQ(b.tokens, (std::vector<TokenId>{10, kNoToken, kNoToken}));
+  EXPECT_EQ(b.embeddings, (std::vector<float>{1, 1, 2, 2}));
+  run(scheduler, std::move(*first));
+  auto second = scheduler.plan();
+  const Batch c = build_batch(*second, kv, text);
+  EXPECT_EQ(c.tokens, (std::vector<TokenId>{13, kNoToken}));
+  EXPECT_EQ(c.embeddings, (std::vector<float>{4, 4}));
+  run(scheduler, std::move(*second));
+}
+
+// Where something is wanted of every prompt position, neither the cache nor a twin stands in, until it was seen once.
+TEST(Scheduler, ComputesAWholePromptWhereEveryPositionIsWanted) {
+  BlockAllocator kv(40, 4);
+  Scheduler scheduler(limits(3, 64), kv);
+  std::vector<TokenId> text(18);
+  std::iota(text.begin(), text.end(), 0);
+  const auto chain = PrefixChain({1, 2}, "", 4).extend(text);
+  for (const SeqId id : std::vector<SeqId>{1, 2, 3}) {
+    ASSERT_TRUE(scheduler
+                    .submit({.id = id,
+                             .prompt_tokens = 18,
+                             .max_tokens = 40,
+                             .whole_prompt = id == 2,
+                             .prefix = chain,
+                             .twin = id == 2 ? 1u : 0u})
+                    .is_ok());
+    auto plan = scheduler.plan();
+    const PlannedRow row = plan->rows.back();
+    EXPECT_EQ(row.seq, id);
+    EXPECT_EQ(row.begin, id == 3 ? 16 : 0);
+    EXPECT_EQ(row.logit_count, 1);
+    run(scheduler, std::move(*plan));
   }
 }
 

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "types/hidden_states.h"
 #include "types/ids.h"
+#include "types/input_text.h"
 
 namespace ferrum {
 
@@ -16,6 +18,7 @@ struct Row {
   int kv_len = 0;       // tokens of the sequence after this step, q_len included
   int logit_begin = 0;  // index of the row's first entry in Batch::logit_rows
   int logit_count = 0;  // how many of its positions want logits (0 for a chunk that is not the last)
+  HiddenStates hidden = HiddenStates::kNone;  // wanted of its positions
 };
 
 // Copies the KV of one block to another.
@@ -26,8 +29,8 @@ struct BlockCopy {
 // T = number of tokens of the step, R = rows. There is no "phase": prefill and decode are rows of different length.
 struct Batch {
   std::vector<Row> rows;              // [R]
-  std::vector<TokenId> tokens;        // [T]; empty when embeddings are given
-  std::vector<float> embeddings;      // [T, hidden] instead of tokens, or empty
+  std::vector<TokenId> tokens;        // [T]; kNoToken where an embedding stands
+  std::vector<float> embeddings;      // [E, hidden], one for each kNoToken, in order
   std::vector<int32_t> positions;     // [T] position in the sequence, from 0
   std::vector<int32_t> slots;         // [T] where the token's K and V go: block * block_size + offset
   std::vector<int32_t> token_rows;    // [T] index into rows
