@@ -1,6 +1,7 @@
 // Backend "cuda": GGUF weights, paged KV and activations in the memory of an NVIDIA GPU (docs/cuda.md).
 #pragma once
 
+#include "backend/cuda/cuda_experts.h"
 #include "backend/cuda/cuda_linear.h"
 #include "backend/cuda/cuda_ops.h"
 #include "backend/cuda/queue.h"
@@ -35,6 +36,7 @@ class CudaBackend final : public Backend {
   Queue queue_;
   CudaOps ops_;
   ActivationScratch activations_;
+  ExpertScratch expert_scratch_;
   const BackendLimits limits_;
   std::vector<Buffer> placed_;
   Buffer staging_, uploaded_;  // the arrays of a step on the host and on the device

@@ -19,7 +19,8 @@ using testing_support::make_cpu;
 
 const fs::path kRoot = FERRUM_SOURCE_DIR;
 const fs::path kGoldens = kRoot / "tests/data/models";
-constexpr const char* kModels[] = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2", "qwen3"};
+constexpr const char* kModels[] = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2",
+                                   "qwen3",  "qwen3moe",     "qwen2moe",   "mixtral", "olmoe"};
 
 template <typename T>
 std::vector<T> read_array(const fs::path& path) {
