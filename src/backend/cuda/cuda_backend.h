@@ -24,13 +24,14 @@ class CudaBackend final : public Backend {
   Result<ConstView> place(ConstView host) override;
   // Queues one copy of all arrays; the Batch may go once this has returned.
   Result<DeviceBatch> upload(const Batch& batch) override;
-  void copy_to_host(void* host, const void* device, size_t bytes) override;
-  void copy_to_device(void* device, const void* host, size_t bytes) override;
-  void copy_on_device(void* to, const void* from, size_t bytes) override;
-  // Also reports what failed in the ops since the last one.
+  Status copy_to_host(void* host, const void* device, size_t bytes) override;
+  Status copy_to_device(void* device, const void* host, size_t bytes) override;
+  Status copy_on_device(void* to, const void* from, size_t bytes) override;
   Result<ConstView> download(ConstView device) override;
 
  private:
+  // Waits for the device, on which `last` was queued. The first failure is the reason of what fails after it.
+  Status finish(Status last);
   Status grow(Buffer& buffer, size_t bytes, bool pinned);
 
   Queue queue_;

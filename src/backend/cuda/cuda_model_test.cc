@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "backend/cuda/cuda_test_support.h"
 #include "io/gguf.h"
@@ -73,6 +74,11 @@ TEST(CudaModels, GiveTheLogitsOfTransformers) {
       ASSERT_EQ(logits.size(), golden.size());
       for (size_t i = 0; i < logits.size(); ++i) {
         ASSERT_NEAR(logits[i], golden[i], 1e-4f * range(golden)) << name << ", " << runner->backend().describe();
+      }
+      EXPECT_EQ(runner->router_fault(), "");
+      for (const ExpertLoad& layer : runner->expert_load()) {
+        const int64_t choices = std::accumulate(layer.tokens.begin(), layer.tokens.end(), int64_t{0});
+        EXPECT_EQ(choices, std::ssize(tokens) * runner->model().spec().moe->router.top_k) << name;
       }
       SingleSequence again(*runner);
       std::vector<float> in_pieces = append(again, std::span(tokens).first(3), 0);
