@@ -89,15 +89,21 @@ Check check_huge_pages(const Machine& machine) {
 
 std::vector<Check> check_gpu() {
   const GpuProbe probe = probe_gpus();
+  const CudaHost host = cuda_host();
   if (probe.devices.empty()) return {{"GPU", probe.reason.empty() ? "none" : probe.reason, ""}};
   std::vector<Check> checks;
   for (const GpuDevice& device : probe.devices) {
-    checks.push_back({"GPU",
-                      device.name + ", compute capability " + std::to_string(device.compute_major) + "." +
-                          std::to_string(device.compute_minor) + ", " + std::to_string(device.sm_count) + " SMs, " +
-                          format_bytes(device.vram_total),
-                      compiled_kernel_features().cuda ? "" : "not used: the CUDA kernels have not run on a GPU yet",
-                      compiled_kernel_features().cuda ? Verdict::kGood : Verdict::kNote});
+    const std::string free = device.vram_free ? format_bytes(*device.vram_free) + " free of " : "";
+    Check c{"GPU",
+            device.name + ", compute capability " + std::to_string(device.compute_major) + "." +
+                std::to_string(device.compute_minor) + ", " + std::to_string(device.sm_count) + " SMs, " + free +
+                format_bytes(device.vram_total),
+            "", Verdict::kNote};
+    const bool first = checks.empty();
+    c.advice = !first                ? "not used: only the first is; CUDA_VISIBLE_DEVICES says which that is"
+               : host.reason.empty() ? "used with --backend cuda, whose kernels are not proved on a GPU yet"
+                                     : "not used: " + host.reason;
+    checks.push_back(std::move(c));
   }
   checks.push_back(
       {"GPU driver",

@@ -18,7 +18,7 @@ struct ConfigFlags {
 // Without a model: what its metadata would say stays unknown, and so do the decisions that hang on it.
 Result<Configuration> configuration_for(const ConfigFlags& flags, const Settings& settings) {
   const RunKind kind = flags.single_user ? RunKind::kSingleUser : RunKind::kServing;
-  if (flags.model.empty()) return configure(ConfiguredModels(), cpu_host(), settings, kind);
+  if (flags.model.empty()) return configure(ConfiguredModels(), hosts(), settings, kind);
   FERRUM_ASSIGN_OR_RETURN(const std::string path, resolve_model_path(flags.model));
   FERRUM_ASSIGN_OR_RETURN(Configuration configuration, configure(path, settings, kind));
   FERRUM_ASSIGN_OR_RETURN(const auto kernels, check_kernels(path, engine_options(configuration.run)));

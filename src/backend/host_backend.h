@@ -15,10 +15,16 @@ class HostBackend : public Backend {
   Result<Buffer> allocate(size_t bytes) override { return host_memory(bytes, HostUse::kFromFront); }
   Result<ConstView> place(ConstView host) override { return host; }
   Result<DeviceBatch> upload(const Batch& batch) override { return host_views(batch); }
-  void copy_to_host(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy_to_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void copy_on_device(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  Status copy_to_host(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
+  Status copy_to_device(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
+  Status copy_on_device(void* to, const void* from, size_t bytes) override { return copy(to, from, bytes); }
   Result<ConstView> download(ConstView device) override { return device; }
+
+ private:
+  static Status copy(void* to, const void* from, size_t bytes) {
+    std::memcpy(to, from, bytes);
+    return Status::ok();
+  }
 };
 
 // Whether `spec` is something a Linear can be made of: parts of rank 2 with one common number of columns that is a

@@ -10,6 +10,7 @@
 #include "backend/cpu/panels.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device/open.h"
+#include "backend/cuda/device_matrix.h"
 #include "backend/reference/reference_backend.h"
 #include "base/cores.h"
 
@@ -104,6 +105,12 @@ constexpr int kMaxTokens = 1 << 20;
 std::span<const std::string_view> backend_names() { return kNames; }
 std::span<const std::string_view> isa_choices() { return cpu_isa_names(); }
 
+Result<CudaDevice> find_cuda_device() {
+  FERRUM_ASSIGN_OR_RETURN(cuda::DeviceFacts facts, cuda::find_cuda_device());
+  return CudaDevice{std::move(facts.name), facts.compute_capability, facts.multiprocessors, facts.memory_bytes};
+}
+bool has_cuda_kernels() { return cuda::compiled_with_cuda(); }
+
 std::string_view rounded_bf16_instruction() { return cpu_rounded_bf16().instruction; }
 
 bool isa_available(std::string_view isa) {
@@ -111,8 +118,25 @@ bool isa_available(std::string_view isa) {
   return level.has_value() && cpu_isa_available(*level);
 }
 
+namespace {
+
+int64_t cuda_scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights,
+                           std::span<const ExpertsSpec* const> experts) {
+  int64_t activations = 0;
+  for (const ConstView& w : weights) {
+    if (cuda::format_index(w.dtype) < 0) continue;
+    activations = std::max(activations, cuda::ActivationScratch::bytes(config.limits.max_tokens, w.dim(1)));
+  }
+  cuda::ExpertScratchBytes most;
+  for (const ExpertsSpec* spec : experts) most.grow(cuda::expert_scratch_bytes(*spec, config.limits.max_tokens));
+  return activations + most.total();
+}
+
+}  // namespace
+
 int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> weights,
                       std::span<const ExpertsSpec* const> experts) {
+  if (config.name == "cuda") return cuda_scratch_bytes(config, weights, experts);
   if (config.name != "cpu") return 0;
   const int threads = config.threads > 0 ? config.threads : process_cores();
   LinearScratch most;
@@ -134,6 +158,7 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
 }
 
 int64_t copied_bytes(const BackendConfig& config, const ConstView& weight) {
+  if (config.name == "cuda") return cuda::matrix_bytes(weight.dtype, weight.dim(0), weight.dim(1));
   if (config.name != "cpu" || config.layout != WeightLayout::kPanels || !has_panels(weight.dtype)) return 0;
   return static_cast<int64_t>(panel_bytes(weight.dtype, weight.dim(0), weight.dim(1)));
 }

@@ -28,6 +28,18 @@ struct BackendConfig {
   std::span<const KernelLevel> kernel_levels = {};  // best first; empty = those of this machine. Others are for tests
 };
 
+// What backend "cuda" would compute on.
+struct CudaDevice {
+  std::string name;
+  int compute_capability = 0;  // major * 10 + minor
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;  // all it has, free or not
+};
+// Takes nothing of it. kUnsupported, with the reason for which make_backend would refuse.
+Result<CudaDevice> find_cuda_device();
+// Whether kernels for a CUDA device are in this build.
+bool has_cuda_kernels();
+
 // Names make_backend accepts: "reference", "cpu", "cuda"; the last is refused where no CUDA device can be used.
 std::span<const std::string_view> backend_names();
 

@@ -82,6 +82,21 @@ struct CpuHost {
   std::string rounded_bf16 = "";                // its instruction for products of BF16 numbers; "": none
 };
 
+// What the cuda backend finds on this machine and in this build: a device that it can compute on, or why it cannot.
+struct CudaHost {
+  std::string reason = "no CUDA device was looked for";  // "" = it can
+  std::string name;                                      // "NVIDIA H200"
+  std::string driver;                                    // its version; "" = unknown
+  int64_t free_memory = 0;                               // bytes of the device that nobody has taken
+  HardwareCapabilities capabilities;                     // of the device, where it can
+};
+
+// Where this process can compute.
+struct Hosts {
+  CpuHost cpu;
+  CudaHost cuda;
+};
+
 // {8, 9} of "8.9", {9, 0} of "9"; nullopt for anything else.
 std::optional<std::pair<int, int>> parse_compute_capability(std::string_view text);
 // Sequences that the memory of an accelerator suggests: 32 from 20 GiB, 16 from 12, 8 from 8, else 4.

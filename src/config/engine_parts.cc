@@ -7,7 +7,7 @@ namespace {
 const char* missing(Part part, const EngineParts& parts) {
   switch (part) {
     case Part::kCore: return nullptr;
-    case Part::kCuda: return parts.cuda ? nullptr : "this build has no CUDA kernels that have run on a GPU";
+    case Part::kCuda: return parts.cuda ? nullptr : "this build has none of the CUDA kernels that it chooses";
     case Part::kMoe: return parts.moe ? nullptr : "this build has no mixture-of-experts models";
     case Part::kContiguousKv: return parts.contiguous_kv ? nullptr : "this build has no KV cache but the paged one";
     case Part::kProfiler: return parts.profiler ? nullptr : "this build cannot time operations and layers";

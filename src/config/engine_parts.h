@@ -7,7 +7,7 @@
 namespace ferrum {
 
 struct EngineParts {
-  bool cuda = false;           // kernels for NVIDIA GPUs
+  bool cuda = false;           // a choice of kernels for NVIDIA GPUs, as the Rust engine has them
   bool moe = true;             // mixture-of-experts models
   bool contiguous_kv = false;  // a KV cache that is not paged
   bool profiler = true;        // timings of operations and layers

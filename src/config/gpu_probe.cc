@@ -155,10 +155,26 @@ HardwareCapabilities cuda_capabilities(const GpuDevice& device, const std::strin
   h.compute_capability = std::to_string(device.compute_major) + "." + std::to_string(device.compute_minor);
   h.vram_bytes = device.vram_total;
   h.sm_count = device.sm_count;
-  h.supported_kv_dtypes = {"fp16", "int8"};
+  h.supported_dtypes = {"fp32"};
+  h.supported_kv_dtypes = {"fp16", "bf16", "fp32", "int8"};
   h.graph_support = features.cuda_graph;
   h.compiled_features = features;
   return h;
+}
+
+CudaHost cuda_host(const GpuProbe& probe, const std::string& reason, const CompiledKernelFeatures& features) {
+  CudaHost host;
+  host.reason = reason;
+  host.driver = probe.driver_version;
+  if (probe.devices.empty()) {
+    if (host.reason.empty()) host.reason = probe.reason;
+    return host;
+  }
+  const GpuDevice& device = probe.devices[0];
+  host.name = device.name;
+  host.free_memory = device.vram_free.value_or(device.vram_total);
+  host.capabilities = cuda_capabilities(device, probe.cuda_version, features);
+  return host;
 }
 
 }  // namespace ferrum

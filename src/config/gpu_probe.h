@@ -37,8 +37,12 @@ struct GpuLibraries {
 // CUDA (some 100 ms with a driver), but makes no context, so no memory of the device is taken.
 GpuProbe probe_gpus(const GpuLibraries& libraries = {});
 
-// A device as the resolver sees it.
+// A device as the resolver sees it, for the kernels of this engine.
 HardwareCapabilities cuda_capabilities(const GpuDevice& device, const std::string& cuda_version,
                                        const CompiledKernelFeatures& features);
+
+// The device that backend cuda computes on. reason: why it does not, "" = it does; then the probe's first device is it,
+// by the order of both.
+CudaHost cuda_host(const GpuProbe& probe, const std::string& reason, const CompiledKernelFeatures& features);
 
 }  // namespace ferrum

@@ -31,6 +31,23 @@ TEST(GpuProbe, ReadsEveryFactOfADevice) {
   EXPECT_EQ(h.vram_bytes, int64_t{24} << 30);
   EXPECT_EQ(h.sm_count, 128);
   EXPECT_FALSE(h.graph_support);
+  EXPECT_EQ(h.supported_dtypes, std::vector<std::string>{"fp32"});
+}
+
+TEST(GpuProbe, TheCudaBackendsHostIsTheFirstDeviceOrTheReasonForNone) {
+  const GpuProbe probe = probe_gpus(both(FAKE_GPU_DRIVER));
+  const CudaHost usable = cuda_host(probe, "", {});
+  EXPECT_EQ(usable.reason, "");
+  EXPECT_EQ(usable.name, probe.devices[0].name);
+  EXPECT_EQ(usable.driver, "550.54.15");
+  EXPECT_EQ(usable.free_memory, int64_t{20} << 30);
+  EXPECT_EQ(usable.capabilities.vram_bytes, int64_t{24} << 30);
+  EXPECT_EQ(cuda_host(probe, "too old", {}).reason, "too old");
+  const CudaHost unknown = cuda_host(probe_gpus({FAKE_GPU_DRIVER, "libno-such-nvml.so"}), "", {});
+  EXPECT_EQ(unknown.free_memory, int64_t{24} << 30) << "all it has, where nobody says how much of it is free";
+  // The driver's library and the runtime may differ: then there is none.
+  const CudaHost none = cuda_host(probe_gpus(both(FAKE_GPU_DRIVER_EMPTY)), "", {});
+  EXPECT_NE(none.reason.find("sees no device"), std::string::npos) << none.reason;
 }
 
 TEST(GpuProbe, WithoutNvmlTheRestIsThere) {

@@ -127,7 +127,7 @@ Status refuse_gpu_overrides(const Recorder& record) {
 
 Status decide_kernels(const ResolverInput& input, Recorder& record, RunConfig& config) {
   FERRUM_RETURN_IF_ERROR(decide_graph(input, record, config));
-  if (config.backend == "cuda") return decide_gpu(input, record, config);
+  if (config.backend == "cuda") return input.parts.cuda ? decide_gpu(input, record, config) : Status::ok();
   FERRUM_RETURN_IF_ERROR(refuse_gpu_overrides(record));
   if (config.backend == "cpu" && input.host) decide_cpu(input, record, config);
   return Status::ok();

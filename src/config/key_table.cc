@@ -89,7 +89,7 @@ class Row {
 std::vector<KeySpec> compute_keys() {
   return {
       Row("FERRUM_BACKEND", "--backend", "engine.backend",
-          "Which implementation computes; auto takes a GPU that this build can use, else the CPU")
+          "Which implementation computes; auto is the CPU as long as the kernels for GPUs are not proved on one")
           .choice({"auto", "cpu", "reference", "cuda"}, "auto")
           .affects({kPerformance}),
       Row("FERRUM_CPU_ISA", "--isa", "cpu.isa", "Instruction set of the cpu backend; one the machine lacks is an error")

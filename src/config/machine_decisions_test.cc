@@ -95,7 +95,7 @@ TEST(HostDecisions, TheDefaultsOfAServer) {
   EXPECT_EQ(c.kv_blocks, 2560);
   EXPECT_EQ(reason_against(c, "cpu_isa", "avx512"), "this machine or this build does not have it");
   EXPECT_EQ(reason_against(c, "cpu_isa", "baseline"), "a faster level is available");
-  EXPECT_EQ(reason_against(c, "backend", "cuda"), "CUDA kernels have not run on a GPU yet");
+  EXPECT_EQ(reason_against(c, "backend", "cuda"), "no CUDA device was looked for");
   EXPECT_EQ(reason_against(c, "kv_layout", "contiguous"), "not built into this engine");
   EXPECT_EQ(reason_against(c, "kv_dtype", "int8"), "half the memory, but less exact");
   EXPECT_EQ(reason_against(c, "kv_dtype", "fp8"), "the backend does not support it");
@@ -216,7 +216,7 @@ TEST(Refusals, ContradictionsNameBothSettingsAndBothSources) {
 
 TEST(Refusals, WhatTheMachineCannotDo) {
   expect_refused({{"FERRUM_CPU_ISA", "avx512"}}, {"FERRUM_CPU_ISA", "the best is avx2"});
-  expect_refused({{"FERRUM_BACKEND", "cuda"}}, {"FERRUM_BACKEND", "have not run"});
+  expect_refused({{"FERRUM_BACKEND", "cuda"}}, {"FERRUM_BACKEND", "no CUDA device was looked for"});
   expect_refused({{"FERRUM_DTYPE", "bf16"}}, {"FERRUM_DTYPE", "not supported"});
   expect_refused({{"FERRUM_KV_DTYPE", "fp8"}}, {"FERRUM_KV_DTYPE", "not supported"});
   expect_refused({{"FERRUM_KV_MAX_BLOCKS", "1000000"}},
@@ -225,6 +225,106 @@ TEST(Refusals, WhatTheMachineCannotDo) {
   ResolverInput reference = host_input({{"FERRUM_THREADS", "4"}});
   reference.hardware = HardwareCapabilities::host_cpu("reference");
   expect_error(resolve(reference), {"FERRUM_THREADS=4 (env)", "one thread"});
+}
+
+// A device of 80 GiB in the machine of host_input().
+CudaHost h100() {
+  CudaHost cuda;
+  cuda.reason = "";
+  cuda.name = "NVIDIA H100";
+  cuda.free_memory = 78 * kGiB;
+  cuda.capabilities.backend = "cuda";
+  cuda.capabilities.compute_capability = "9.0";
+  cuda.capabilities.vram_bytes = 80 * kGiB;
+  cuda.capabilities.supported_dtypes = {"fp32"};
+  cuda.capabilities.supported_kv_dtypes = {"fp16", "bf16", "fp32", "int8"};
+  return cuda;
+}
+ResolverInput device_input(const std::vector<Setting>& settings = {}) {
+  ResolverInput in = host_input(settings);
+  in.cuda = h100();
+  in.hardware = in.cuda.capabilities;
+  in.workload = WorkloadProfile::serving_default_for_hardware(in.hardware);
+  EXPECT_TRUE(in.settings.set("FERRUM_BACKEND", "cuda", Source::kCommandLine).is_ok());
+  return in;
+}
+
+TEST(DeviceDecisions, TheCpuIsTakenUnlessADeviceIsAskedForAndTheReasonIsSaid) {
+  const auto on_cpu = [](const CudaHost& cuda, const std::vector<Setting>& settings) {
+    ResolverInput in = host_input(settings);
+    in.cuda = cuda;
+    return resolve(in);
+  };
+  EXPECT_EQ(on_cpu(h100(), {})->backend, "cpu");
+  EXPECT_EQ(reason_against(*on_cpu(h100(), {}), "backend", "cuda"),
+            "its kernels are not proved on a GPU yet: only where asked for");
+  EXPECT_EQ(reason_against(*on_cpu(h100(), {{"FERRUM_BACKEND", "cpu"}}), "backend", "cuda"),
+            "another backend was asked for");
+  CudaHost none;
+  none.reason = "no CUDA device: the driver lists none; use backend 'cpu'";
+  EXPECT_EQ(reason_against(*on_cpu(none, {}), "backend", "cuda"), none.reason);
+  EXPECT_EQ(reason_against(*on_cpu(none, {{"FERRUM_BACKEND", "auto"}}), "backend", "cuda"), none.reason);
+  expect_error(on_cpu(none, {{"FERRUM_BACKEND", "cuda"}}), {"FERRUM_BACKEND=cuda (env)", none.reason});
+}
+
+TEST(DeviceDecisions, AskedForItComputesInItsOwnMemory) {
+  const RunConfig c = resolve(device_input()).value();
+  EXPECT_EQ(c.backend, "cuda");
+  EXPECT_EQ(c.find("backend")->selected, "cuda");
+  EXPECT_EQ(c.find("backend")->source_key, "FERRUM_BACKEND");
+  EXPECT_EQ(reason_against(c, "backend", "cpu"), "a GPU was asked for");
+  EXPECT_EQ(c.dtype, "fp32");
+  EXPECT_EQ(c.cpu_isa, "");
+  EXPECT_FALSE(c.parity_gate);
+  EXPECT_EQ(c.kv_blocks, kDefaultKvBlocks);
+  EXPECT_EQ(c.max_sequences, 32);
+  EXPECT_EQ(c.expert_cache_mib, std::nullopt);
+  // Nothing is said of kernels that this engine does not have.
+  EXPECT_EQ(c.gpu_profile, std::nullopt);
+  EXPECT_EQ(c.find("q4k_kernel"), nullptr);
+
+  // 1 GiB of weights and a reserve of 2 GiB leave 1 GiB of 4: 585 blocks of 1792 KiB. Host memory says nothing.
+  ResolverInput small = device_input();
+  small.cuda.free_memory = 4 * kGiB;
+  small.host->free_memory = kGiB;
+  EXPECT_EQ(resolve(small)->kv_blocks, 585);
+  EXPECT_EQ(resolve(small)->find("kv_block_count")->source, Source::kHardwareCapability);
+
+  ResolverInput one = device_input();
+  one.workload = WorkloadProfile::single_user();
+  EXPECT_EQ(resolve(one)->max_batched_tokens, 512);
+}
+
+TEST(DeviceDecisions, SettingsOfTheCpuBackendAreRefusedUnlessTheySayWhatIsSoAnyway) {
+  for (const auto& [key, value] : {std::pair{"FERRUM_THREADS", "4"},
+                                   {"FERRUM_MMAP_ONLY", "on"},
+                                   {"FERRUM_BF16_PRODUCTS", "rounded"},
+                                   {"FERRUM_PARITY_GATE", "on"},
+                                   {"FERRUM_MOE_BATCHED", "on"},
+                                   {"FERRUM_MOE_BATCH_THRESHOLD", "9"},
+                                   {"FERRUM_EXPERT_CACHE", "5000"},
+                                   {"FERRUM_DECODE_OP_PROFILE", "on"},
+                                   {"FERRUM_PREFILL_OP_PROFILE", "on"},
+                                   {"FERRUM_DECODE_LAYER_PROFILE", "on"},
+                                   {"FERRUM_MOE_PROFILE", "on"},
+                                   {"FERRUM_CPU_ISA", "avx2"},
+                                   {"FERRUM_KV_MEMORY_FRACTION", "0.3"},
+                                   {"FERRUM_DTYPE", "fp16"},
+                                   {"FERRUM_KV_DTYPE", "fp8"}}) {
+    ResolverInput in = device_input({{key, value}});
+    in.model.moe = MoeCapabilities{128, 8, 768};
+    expect_error(resolve(in), {std::string(key) + "=" + value + " (env)"});
+  }
+  for (const auto& [key, value] : {std::pair{"FERRUM_THREADS", "0"},
+                                   {"FERRUM_MMAP_ONLY", "off"},
+                                   {"FERRUM_BF16_PRODUCTS", "auto"},
+                                   {"FERRUM_PARITY_GATE", "off"},
+                                   {"FERRUM_DECODE_OP_PROFILE", "off"},
+                                   {"FERRUM_CPU_ISA", "auto"},
+                                   {"FERRUM_KV_DTYPE", "int8"}}) {
+    const Result<RunConfig> c = resolve(device_input({{key, value}}));
+    EXPECT_TRUE(c.is_ok()) << c.status().message();
+  }
 }
 
 // GPU profile as decisions.

@@ -102,19 +102,22 @@ class Resolver {
     need.bytes_per_token = kv_bytes_per_token(in_);
     need.weight_bytes = weight_bytes(in_);
     need.context = wanted_context(in_);
+    const bool on_this_device = cuda_ && in_.host.has_value();
+    if (on_this_device) return accelerator_kv_blocks(need, in_.cuda.free_memory);
     if (!on_host()) return accelerator_kv_blocks(need, in_.hardware.vram_bytes);
     return host_kv_blocks(need, in_.host->free_memory,
                           in_.settings.get_float("FERRUM_KV_MEMORY_FRACTION").value_or(kDefaultKvFraction));
   }
 
-  // 64 tokens per sequence, at most what the KV cache holds, at least one per sequence. A single sequence on the host
-  // reads its prompt in larger steps than that: weights are read once per step, and memory is what it waits for.
+  // 64 tokens per sequence, at most what the KV cache holds, at least one per sequence. A single sequence on this
+  // machine reads its prompt in larger steps than that: weights are read once per step, and memory is what it waits
+  // for.
   Count default_batched_tokens() const {
     const int64_t seqs = std::max<int64_t>(max_seqs_.value, 1);
     const int64_t kv_tokens = std::max(saturating_mul(kv_blocks_.value, block_size_.value), seqs);
     const bool by_hardware =
         max_seqs_.source == Source::kHardwareCapability || kv_blocks_.source == Source::kHardwareCapability;
-    const int64_t wanted = std::max(saturating_mul(seqs, 64), on_host() ? kHostBatchedTokens : 0);
+    const int64_t wanted = std::max(saturating_mul(seqs, 64), in_.host ? kHostBatchedTokens : 0);
     return {std::max(std::min(std::min(wanted, kMaxBatchedTokens), kv_tokens), seqs),
             by_hardware ? Source::kHardwareCapability : Source::kWorkloadPreset,
             {}};

@@ -90,6 +90,7 @@ struct ResolverInput {
   WorkloadProfile workload;
   // What the cpu backend finds here. Without it (a hypothetical machine) the decisions that need it are not made.
   std::optional<CpuHost> host = std::nullopt;
+  CudaHost cuda = {};  // why its backend is not taken, or what it has
   EngineParts parts = EngineParts::all();
   std::optional<DraftCapabilities> draft = std::nullopt;  // of FERRUM_DRAFT_MODEL, where it could be looked at
 };

@@ -38,8 +38,9 @@ class MachineResolver {
       return record_.refuse("FERRUM_CPU_ISA", "chooses kernels of the cpu backend, and that does not compute here");
     }
     config_.threads = settings_.get_int("FERRUM_THREADS").value_or(0);
+    if (in_.host) decide_backend();
+    if (on_device()) FERRUM_RETURN_IF_ERROR(decide_for_device());
     if (on_cpu() && in_.host) {
-      decide_backend();
       FERRUM_RETURN_IF_ERROR(decide_isa());
       FERRUM_RETURN_IF_ERROR(decide_threads());
       FERRUM_RETURN_IF_ERROR(decide_mmap_only());
@@ -55,13 +56,13 @@ class MachineResolver {
 
  private:
   bool on_cpu() const { return config_.backend == "cpu" || config_.backend == "reference"; }
+  // That of this machine, not a supposed one.
+  bool on_device() const { return config_.backend == "cuda" && in_.host.has_value(); }
 
   Status check_backend() const {
     const auto wanted = settings_.get_text("FERRUM_BACKEND");
     if (!wanted || *wanted == "auto" || *wanted == config_.backend) return Status::ok();
-    if (*wanted == "cuda" && !in_.hardware.compiled_features.cuda) {
-      return record_.refuse("FERRUM_BACKEND", "CUDA kernels have not run on a GPU yet");
-    }
+    if (*wanted == "cuda" && !in_.cuda.reason.empty()) return record_.refuse("FERRUM_BACKEND", in_.cuda.reason);
     return record_.refuse("FERRUM_BACKEND", "the hardware profile is that of backend " + config_.backend);
   }
 
@@ -115,7 +116,8 @@ class MachineResolver {
     const Count swap = record_.count("FERRUM_SWAP_SPACE", {config_.swap_space_mib, Source::kDefault, {}});
     config_.swap_space_mib = swap.value;
     record_.value("swap_space_mib", std::to_string(swap.value), swap, {Effect::kPerformance, Effect::kMemory});
-    const Word dtype = record_.word("FERRUM_DTYPE", {on_cpu() ? "fp32" : "fp16", Source::kHardwareCapability, {}});
+    const Word dtype =
+        record_.word("FERRUM_DTYPE", {on_cpu() || on_device() ? "fp32" : "fp16", Source::kHardwareCapability, {}});
     config_.dtype = dtype.value;
     record_.value("activation_dtype", dtype.value, dtype,
                   {Effect::kCorrectness, Effect::kPerformance, Effect::kMemory});
@@ -147,13 +149,50 @@ class MachineResolver {
   void decide_backend() {
     Word by = record_.word("FERRUM_BACKEND", {config_.backend, Source::kHardwareCapability, {}});
     if (by.value == "auto") by = {config_.backend, Source::kHardwareCapability, {}};
-    const char* no_cuda =
-        in_.hardware.compiled_features.cuda ? "no GPU can be used here" : "CUDA kernels have not run on a GPU yet";
-    record_.select("backend", config_.backend == "cpu" ? 1 : 2, by,
+    const bool cuda = config_.backend == "cuda";
+    const std::string no_cuda = !in_.cuda.reason.empty() ? in_.cuda.reason
+                                : by.key                 ? "another backend was asked for"
+                                         : "its kernels are not proved on a GPU yet: only where asked for";
+    record_.select("backend",
+                   cuda                       ? 0
+                   : config_.backend == "cpu" ? 1
+                                              : 2,
+                   by,
                    {{"cuda", no_cuda},
-                    {"cpu", "the reference was asked for"},
+                    {"cpu", cuda ? "a GPU was asked for" : "the reference was asked for"},
                     {"reference", "slow on purpose: it exists to compare with"}},
                    {Effect::kPerformance});
+  }
+
+  // Settings of what a device does otherwise, or not at all; switched off they say what is so anyway.
+  Status decide_for_device() {
+    struct Only {
+      std::string_view key;
+      const char* reason;
+    };
+    constexpr const char* kOfCpu = "is a matter of the cpu backend, and that does not compute here";
+    constexpr const char* kNotTimed = "operations are queued on the device, where nothing times them";
+    constexpr Only kKeys[] = {{"FERRUM_THREADS", kOfCpu},
+                              {"FERRUM_MMAP_ONLY", kOfCpu},
+                              {"FERRUM_BF16_PRODUCTS", kOfCpu},
+                              {"FERRUM_PARITY_GATE", kOfCpu},
+                              {"FERRUM_MOE_BATCHED", kOfCpu},
+                              {"FERRUM_MOE_BATCH_THRESHOLD", kOfCpu},
+                              {"FERRUM_EXPERT_CACHE", "all experts lie in the memory of the device"},
+                              {"FERRUM_DECODE_OP_PROFILE", kNotTimed},
+                              {"FERRUM_PREFILL_OP_PROFILE", kNotTimed},
+                              {"FERRUM_DECODE_LAYER_PROFILE", kNotTimed},
+                              {"FERRUM_MOE_PROFILE", kNotTimed}};
+    for (const Only& only : kKeys) {
+      if (!settings_.has(only.key)) continue;
+      const KeySpec& key = *find_key(only.key);
+      const bool off = key.type == KeyType::kBool && !*settings_.get_bool(only.key);
+      const bool automatic = key.type == KeyType::kChoice && *settings_.get_text(only.key) == "auto";
+      const bool zero = key.type == KeyType::kInt && *settings_.get_int(only.key) == 0;
+      if (!off && !automatic && !zero) return record_.refuse(only.key, only.reason, {"FERRUM_BACKEND"});
+    }
+    config_.parity_gate = false;  // there is nothing to fall back to
+    return Status::ok();
   }
 
   Status decide_isa() {

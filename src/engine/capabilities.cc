@@ -4,6 +4,7 @@
 #include <map>
 
 #include "backend/registry.h"
+#include "config/gpu_probe.h"
 #include "config/machine.h"
 #include "config/parse.h"
 #include "engine/inspect.h"
@@ -75,6 +76,17 @@ CpuHost cpu_host() {
   return host;
 }
 
-CompiledKernelFeatures compiled_kernel_features() { return {}; }
+CudaHost cuda_host() {
+  const Result<CudaDevice> found = find_cuda_device();
+  return cuda_host(probe_gpus(), found.status().message(), compiled_kernel_features());
+}
+
+Hosts hosts() { return {cpu_host(), cuda_host()}; }
+
+CompiledKernelFeatures compiled_kernel_features() {
+  CompiledKernelFeatures features;
+  features.cuda = has_cuda_kernels();
+  return features;
+}
 
 }  // namespace ferrum

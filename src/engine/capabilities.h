@@ -12,6 +12,10 @@ namespace ferrum {
 // From metadata and tensor table; weight bytes are exact. What the file does not say stays nullopt.
 ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file);
 
+// What backend cuda can compute on here, or why it cannot. Asks the driver, takes nothing of the device.
+CudaHost cuda_host();
+Hosts hosts();
+
 // Instruction sets of the cpu backend that this machine and build have, cores, and the memory that is free now.
 CpuHost cpu_host();
 

@@ -80,18 +80,23 @@ Result<OpenModels> open_models(const std::string& model_path, const Settings& se
 
 }  // namespace
 
-Result<Configuration> configure(const ConfiguredModels& models, const CpuHost& host, const Settings& settings,
+Result<Configuration> configure(const ConfiguredModels& models, const Hosts& hosts, const Settings& settings,
                                 RunKind kind) {
   Configuration c;
   c.input.settings = settings;
   c.input.model = models.target;
   c.input.draft = models.draft;
-  // No GPU backend is compiled, so what is asked of one is refused for that reason.
-  const bool reference = settings.get_text("FERRUM_BACKEND") == "reference";
-  c.input.hardware = HardwareCapabilities::host_cpu(reference ? "reference" : "cpu");
+  // A GPU only where it is asked for, and one that cannot be used is refused by the resolver.
+  const std::string backend = settings.get_text("FERRUM_BACKEND").value_or("auto");
+  const bool cuda = backend == "cuda" && hosts.cuda.reason.empty();
+  c.input.hardware =
+      cuda ? hosts.cuda.capabilities : HardwareCapabilities::host_cpu(backend == "reference" ? "reference" : "cpu");
   c.input.hardware.compiled_features = compiled_kernel_features();
-  c.input.host = host;
-  c.input.workload = kind == RunKind::kServing ? WorkloadProfile::cpu_serving(host) : WorkloadProfile::single_user();
+  c.input.host = hosts.cpu;
+  c.input.cuda = hosts.cuda;
+  c.input.workload = kind == RunKind::kSingleUser ? WorkloadProfile::single_user()
+                     : cuda                       ? WorkloadProfile::serving_default_for_hardware(c.input.hardware)
+                                                  : WorkloadProfile::cpu_serving(hosts.cpu);
   c.input.parts = EngineParts::this_build();
   FERRUM_ASSIGN_OR_RETURN(c.run, resolve(c.input));
   return c;
@@ -102,10 +107,10 @@ Result<EngineOptions> plan_options(const std::string& model_path, const Settings
   FERRUM_ASSIGN_OR_RETURN(const OpenModels open, open_models(model_path, settings));
   const ConfiguredModels& models = open.capabilities;
   // Memory as large as need be: whether it suffices is what the plan will say. With an accelerator, its rules choose.
-  CpuHost host = cpu_host();
-  const int64_t free_memory = host.free_memory;
-  host.free_memory = int64_t{1} << 50;
-  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(models, host, settings, kind));
+  const Hosts here = hosts();
+  Hosts large = here;
+  large.cpu.free_memory = large.cuda.free_memory = int64_t{1} << 50;
+  FERRUM_ASSIGN_OR_RETURN(const Configuration wanted, configure(models, large, settings, kind));
   EngineOptions options = engine_options(wanted.run);
   if (vram_bytes) {
     if (settings.has("FERRUM_KV_MAX_BLOCKS")) return options;
@@ -113,9 +118,8 @@ Result<EngineOptions> plan_options(const std::string& model_path, const Settings
     if (!settings.has("FERRUM_MAX_MODEL_LEN")) options.max_model_len = 0;
     return options;
   }
-  host.free_memory = free_memory;
-  const Result<Configuration> here = configure(models, host, settings, kind);
-  return here.is_ok() ? engine_options(here->run) : options;
+  const Result<Configuration> fits = configure(models, here, settings, kind);
+  return fits.is_ok() ? engine_options(fits->run) : options;
 }
 
 Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, const EngineOptions& options) {
@@ -126,7 +130,7 @@ Result<std::vector<KernelChoice>> check_kernels(const std::string& model_path, c
 
 Result<Configuration> configure(const std::string& model_path, const Settings& settings, RunKind kind) {
   FERRUM_ASSIGN_OR_RETURN(OpenModels open, open_models(model_path, settings));
-  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(open.capabilities, cpu_host(), settings, kind));
+  FERRUM_ASSIGN_OR_RETURN(Configuration c, configure(open.capabilities, hosts(), settings, kind));
   c.files = std::move(open.files);
   return c;
 }

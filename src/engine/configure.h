@@ -29,7 +29,7 @@ struct ConfiguredModels {
   ModelCapabilities target;
   std::optional<DraftCapabilities> draft = std::nullopt;
 };
-Result<Configuration> configure(const ConfiguredModels& models, const CpuHost& host, const Settings& settings,
+Result<Configuration> configure(const ConfiguredModels& models, const Hosts& hosts, const Settings& settings,
                                 RunKind kind);
 
 // The options that `ferrum plan` plans with: as configure() resolves them for this machine, but where the model does

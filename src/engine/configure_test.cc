@@ -122,7 +122,41 @@ TEST(Configure, TheReferenceBackendIsOneThread) {
   ASSERT_TRUE(c.is_ok()) << c.status().message();
   EXPECT_EQ(engine_options(c->run).backend, "reference");
   EXPECT_EQ(engine_options(c->run).threads, 1);
-  EXPECT_FALSE(configure(demo_model(), with({{"FERRUM_BACKEND", "cuda"}}), RunKind::kSingleUser).is_ok());
+}
+
+// Whatever this machine has: the backend's own reason is the refusal's.
+TEST(Configure, AGpuThatIsNotThereIsRefusedForTheBackendsReason) {
+  const CudaHost cuda = cuda_host();
+  const auto c = configure(demo_model(), with({{"FERRUM_BACKEND", "cuda"}}), RunKind::kSingleUser);
+  if (cuda.reason.empty()) {
+    ASSERT_TRUE(c.is_ok()) << c.status().message();
+    EXPECT_EQ(engine_options(c->run).backend, "cuda");
+    return;
+  }
+  ASSERT_FALSE(c.is_ok());
+  EXPECT_NE(c.status().message().find(cuda.reason), std::string::npos) << c.status().message();
+  const auto automatic = configure(demo_model(), Settings(), RunKind::kSingleUser);
+  EXPECT_EQ(engine_options(automatic->run).backend, "cpu");
+}
+
+TEST(Configure, AGpuIsTakenWhereItIsThereAndAskedFor) {
+  Hosts hosts{{{"baseline"}, 4, int64_t{8} << 30}, {}};
+  hosts.cuda.reason = "";
+  hosts.cuda.free_memory = int64_t{78} << 30;
+  hosts.cuda.capabilities.backend = "cuda";
+  hosts.cuda.capabilities.vram_bytes = int64_t{80} << 30;
+  hosts.cuda.capabilities.supported_kv_dtypes = {"fp16", "bf16", "fp32", "int8"};
+  const ConfiguredModels models{model_capabilities(demo_file())};
+  for (const RunKind kind : {RunKind::kServing, RunKind::kSingleUser}) {
+    const auto asked = configure(models, hosts, with({{"FERRUM_BACKEND", "cuda"}, {"FERRUM_KV_DTYPE", "bf16"}}), kind);
+    ASSERT_TRUE(asked.is_ok()) << asked.status().message();
+    const EngineOptions o = engine_options(asked->run);
+    EXPECT_EQ(o.backend, "cuda");
+    EXPECT_EQ(o.kv_dtype, DType::kBF16);
+    EXPECT_EQ(o.max_seqs, kind == RunKind::kServing ? 32 : 1);
+    EXPECT_EQ(o.max_batched_tokens, kind == RunKind::kServing ? 2048 : 512);
+    EXPECT_EQ(engine_options(configure(models, hosts, Settings(), kind)->run).backend, "cpu");
+  }
 }
 
 TEST(Configure, AFileThatIsNoneIsItsError) {

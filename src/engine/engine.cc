@@ -6,6 +6,7 @@
 
 #include "base/cores.h"
 #include "base/log.h"
+#include "engine/capabilities.h"
 #include "engine/draft_load.h"
 #include "engine/engine_core.h"
 #include "engine/expert_trace.h"
@@ -198,6 +199,7 @@ Result<MemoryDemand> demand_of(const ModelFiles& files, const EngineOptions& opt
     }
     metadata += metadata_bytes(*demand.draft);
   }
+  if (options.backend == "cuda") demand.device_bytes = cuda_host().free_memory;
   demand.available = available_memory();
   if (demand.available) *demand.available += metadata;
   demand.process = process_memory();

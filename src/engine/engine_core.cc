@@ -314,7 +314,12 @@ void EngineCore::run(Step& step) {
   const bool reads =
       std::any_of(step.recorded.begin(), step.recorded.end(), [](const RecordedRow& row) { return row.reads_prompt; });
   recorder_.begin_forward(reads);
-  if (options_.swap) options_.swap->make(step.plan->moves, *runner_);
+  if (options_.swap) {
+    if (const Status moved = options_.swap->make(step.plan->moves, *runner_); !moved.is_ok()) {
+      fail(step, moved);
+      return forget_contents();
+    }
+  }
   const auto began = std::chrono::steady_clock::now();
   const Result<StepOutput> output = runner_->run(step.batch);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -384,6 +389,12 @@ void EngineCore::fail(Step& step, const Status& why) {
     sequence->finish(FinishReason::kError, why.with_context("the forward pass failed"));
   }
   publish_room();
+}
+
+// Of the cache: after a copy that failed it would name blocks and places that hold something else.
+void EngineCore::forget_contents() {
+  std::lock_guard lock(mutex_);
+  kv_.forget_contents();
 }
 
 // Without the lock: a sink may cancel.

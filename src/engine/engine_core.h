@@ -97,6 +97,7 @@ class EngineCore {
   void apply_deadlines(Step& step);
   void run(Step& step);
   void fail(Step& step, const Status& why);
+  void forget_contents();
   void record_rows(Step& step);
   void count_guesses(RecordedRow& row, int new_tokens);
   void guess_on(const Step& step);

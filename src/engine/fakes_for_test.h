@@ -93,11 +93,21 @@ class FakeRunner : public StepRunner {
   }
 
   static constexpr size_t kTokenBytes = 16;  // of a token's KV
-  void read_block(BlockId block, std::byte* to) const override {
+  // Blocks that can be read and written before that fails; -1: as many as one likes.
+  mutable int copies_until_failure = -1;
+  Status read_block(BlockId block, std::byte* to) const override {
+    if (copies_until_failure >= 0 && copies_until_failure-- == 0)
+      return internal_error("the fake device copies no more");
     std::memcpy(to, memory_.data() + block * block_size_, kTokenBytes * static_cast<size_t>(block_size_));
+    return Status::ok();
   }
-  void write_block(BlockId block, const std::byte* from) override {
+  Status write_block(BlockId block, const std::byte* from) override {
+    if (copies_until_failure >= 0 && copies_until_failure-- == 0) {
+      std::memset(static_cast<void*>(memory_.data() + block * block_size_), 0x5a, kTokenBytes);  // half of something
+      return internal_error("the fake device copies no more");
+    }
     std::memcpy(memory_.data() + block * block_size_, from, kTokenBytes * static_cast<size_t>(block_size_));
+    return Status::ok();
   }
 
  private:

@@ -56,7 +56,7 @@ Result<SavedKv> EngineCore::export_kv(std::span<const TokenId> text, const std::
     return unsupported("KV is saved from the prefix cache, which is switched off");
   const std::vector<PrefixHash> chain = chain_of(text, salt);
   SavedKv kv;
-  Status memory;
+  Status status;
   const auto copy = [&] {
     std::vector<BlockId> blocks;
     {
@@ -71,14 +71,14 @@ Result<SavedKv> EngineCore::export_kv(std::span<const TokenId> text, const std::
     }
     if (blocks.empty()) return;
     const size_t bytes = (blocks.size() - static_cast<size_t>(kv.missing)) * SavedKv::stride(options_.kv);
-    if (memory = check_memory(static_cast<int64_t>(bytes)); !memory.is_ok()) return;
+    if (status = check_memory(static_cast<int64_t>(bytes)); !status.is_ok()) return;
     kv.tokens.assign(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(blocks.size()) * options_.block_size);
     kv.blocks.resize(bytes);
-    for (int i = kv.missing; i < static_cast<int>(blocks.size()); ++i)
-      runner_->read_block(blocks[static_cast<size_t>(i)], kv.block(i, options_.kv));
+    for (int i = kv.missing; i < static_cast<int>(blocks.size()) && status.is_ok(); ++i)
+      status = runner_->read_block(blocks[static_cast<size_t>(i)], kv.block(i, options_.kv));
   };
   FERRUM_RETURN_IF_ERROR(between_steps(copy));
-  FERRUM_RETURN_IF_ERROR(memory);
+  FERRUM_RETURN_IF_ERROR(status);
   if (!kv.tokens.empty()) return kv;
   return not_found("the KV cache holds no whole block (" + std::to_string(options_.block_size) +
                    " tokens) of the text: it is shorter, was never computed, or was evicted");
@@ -94,15 +94,19 @@ Status EngineCore::import_kv(const SavedKv& kv, const std::string& salt) {
     const auto to_fill = kv_.adopt(chain, kv.missing);
     const std::vector<KvMove> moves = kv_.take_moves();
     lock.unlock();
-    if (options_.swap) options_.swap->make(moves, *runner_);
+    Status copied;
+    if (options_.swap) copied = options_.swap->make(moves, *runner_);
     forget_drafts(moves);
     adopted = to_fill.status();
-    if (!to_fill.is_ok()) return;
     // Nobody finds the blocks before: sequences are admitted by this thread.
-    for (const auto& [index, block] : *to_fill) {
-      runner_->write_block(block, kv.block(index, options_.kv));
+    for (size_t i = 0; to_fill.is_ok() && i < to_fill->size() && copied.is_ok(); ++i) {
+      const auto& [index, block] = (*to_fill)[i];
+      copied = runner_->write_block(block, kv.block(index, options_.kv));
       if (draft_model_) draft_model_->forget(block);
     }
+    if (copied.is_ok()) return;
+    adopted = copied;
+    forget_contents();
   };
   FERRUM_RETURN_IF_ERROR(between_steps(copy));
   return adopted;

@@ -145,6 +145,39 @@ TEST(KvTransfer, WithoutPrefixCacheItIsRefused) {
   EXPECT_EQ(core->import_kv({text(4), 0, {}}, "").code(), StatusCode::kUnsupported);
 }
 
+// Each copy in turn: the error is the caller's, and no block that was not filled is ever found.
+TEST(KvTransfer, ACopyThatFailsIsAnErrorAndLeavesNothingToBeFound) {
+  const CoreOptions o = options();
+  auto failing = std::make_unique<FakeRunner>(o.num_blocks, o.block_size);
+  FakeRunner& runner = *failing;
+  EngineCore core(o, std::move(failing), std::make_shared<FakeTokenizer>());
+  const Heard expected = ask(core, text(30));
+  for (int copies = 0; copies < 7; ++copies) {  // seven full blocks of the prompt
+    runner.copies_until_failure = copies;
+    const auto failed = core.export_kv(text(30), "");
+    EXPECT_EQ(failed.status().code(), StatusCode::kInternal);
+    EXPECT_NE(failed.status().message().find("copies no more"), std::string::npos) << failed.status().message();
+  }
+  const auto kv = core.export_kv(text(30), "");
+  ASSERT_TRUE(kv.is_ok()) << kv.status().message();
+  for (int copies = 0; copies < 7; ++copies) {
+    runner.copies_until_failure = copies;
+    EXPECT_EQ(core.import_kv(*kv, "again").code(), StatusCode::kInternal);
+    EXPECT_EQ(core.violations(), std::vector<std::string>{});
+    const Heard heard = ask(core, text(30), "again");
+    EXPECT_EQ(heard.last.usage.cached_tokens, 0);
+    EXPECT_EQ(heard.tokens, expected.tokens);
+    // So that the next import has blocks to fill.
+    runner.copies_until_failure = 0;
+    EXPECT_FALSE(core.import_kv(*kv, "other").is_ok());
+    EXPECT_EQ(core.stats().prefix_entries, 0);
+  }
+  ASSERT_TRUE(core.import_kv(*kv, "again").is_ok());
+  const Heard heard = ask(core, text(30), "again");
+  EXPECT_EQ(heard.last.usage.cached_tokens, 28);
+  EXPECT_EQ(heard.tokens, expected.tokens);
+}
+
 // While other requests run on the engine's thread: they are not changed, and what is saved is right.
 TEST(KvTransfer, WorksWhileTheEngineRuns) {
   const auto core = make_core(options(200));

@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "base/cores.h"
 #include "config/machine.h"
+#include "engine/capabilities.h"
 #include "engine/draft_load.h"
 #include "engine/expert_residency.h"
 #include "engine/memory.h"
@@ -31,6 +32,10 @@ constexpr int64_t kPerThread = int64_t{64} << 10;
 // An accelerator keeps a tenth, at least 2 GiB, for its context, captured graphs and fragmentation: the resolver's
 // headroom (config/resolver.cc).
 int64_t device_reserve(int64_t device_bytes) { return std::max(device_bytes / 10, int64_t{2} << 30); }
+
+// Arrays on a device begin at multiples of this.
+int64_t device_aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+int64_t bytes_of_view(const ConstView& v) { return static_cast<int64_t>(bytes_of(v.dtype, v.elements())); }
 
 int64_t page_rounded(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
@@ -96,7 +101,9 @@ int64_t tokenizer_size(const Gguf& file) {
 
 class Planner {
  public:
-  Planner(const Gguf& file, const MemoryDemand& demand) : file_(file), demand_(demand), o_(demand.options) {}
+  Planner(const Gguf& file, const MemoryDemand& demand) : file_(file), demand_(demand), o_(demand.options) {
+    if (on_device()) o_.backend = "cuda";  // the one that computes there
+  }
 
   Result<MemoryPlan> run() {
     FERRUM_ASSIGN_OR_RETURN(spec_, read_model_spec(file_));
@@ -158,7 +165,17 @@ class Planner {
     for (const GgufTensor& tensor : file.tensors()) bytes += static_cast<int64_t>(tensor.bytes);
     const auto file_bytes = static_cast<int64_t>(file.file_bytes());
     if (on_device()) {
-      add(whose + "weights", MemoryKind::kDevice, bytes, "copied from the file");
+      int64_t placed = device_aligned(bytes_of_view(weights.embedding));  // and vectors
+      for (const GgufTensor& tensor : file.tensors()) {
+        if (tensor.view.rank == 1) placed += device_aligned(static_cast<int64_t>(tensor.bytes));
+      }
+      int64_t packed = 0;
+      const Matrices matrices = matrices_of(weights);
+      for (const auto* all : {&matrices.linears, &matrices.experts}) {
+        for (const ConstView& matrix : *all) packed += copied_bytes(backend_config(o_), matrix);
+      }
+      add(whose + "weights", MemoryKind::kDevice, placed + packed,
+          format_bytes(packed) + " of matrices as its tensor cores want them, and the embeddings");
       add(whose + "model file", MemoryKind::kFile, page_rounded(file_bytes), "mapped while it is copied");
       return;
     }
@@ -231,7 +248,7 @@ class Planner {
     if (on_device()) {
       add("logits on the host", MemoryKind::kAnonymous, logits * row, "read back from the device");
       add("device reserve", MemoryKind::kDevice, device_reserve(*demand_.device_bytes),
-          "CUDA context, graphs, fragmentation: a tenth, at least 2 GiB");
+          "CUDA context, long contexts' scratch, fragmentation: a tenth, at least 2 GiB");
     } else {
       add("CUDA context and graphs", MemoryKind::kDevice, 0, "no accelerator is used");
     }
@@ -434,6 +451,7 @@ Result<PlanReport> plan_file(const std::string& path, const EngineOptions& optio
   if (demand.options.threads == 0) demand.options.threads = process_cores();
   demand.available = available_memory();
   demand.device_bytes = device_bytes;
+  if (!device_bytes && options.backend == "cuda") demand.device_bytes = cuda_host().free_memory;
   demand.process = process_memory();
   FERRUM_ASSIGN_OR_RETURN(const std::shared_ptr<const Gguf> file, Gguf::open(path));
   FERRUM_ASSIGN_OR_RETURN(demand.draft, open_draft_model(options.draft_model));

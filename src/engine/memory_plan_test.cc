@@ -11,7 +11,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/emulation/wrapped_device.h"
 #include "backend/registry.h"
+#include "engine/model_step_runner.h"
 #include "models/registry.h"
 #include "models/spec_reader.h"
 #include "runner/runner.h"
@@ -216,6 +219,46 @@ TEST_F(MemoryPlanTest, PlansForAnAcceleratorThatIsNotThere) {
   EXPECT_EQ(part(p, "device reserve"), 24 * kGiB / 10);
   d.device_bytes = 2 * kGiB;  // the reserve alone
   EXPECT_EQ(plan(d).verdict.code(), StatusCode::kCapacity);
+}
+
+// Bytes that the backend takes of a device while it loads, on the emulator: what was planned, but for the step's arrays
+// and what allocations are rounded up to.
+class CountingDevice final : public cuda::WrappedDevice {
+ public:
+  explicit CountingDevice(int64_t* bytes) : bytes_(bytes) {}
+  Result<Buffer> allocate(size_t bytes) override {
+    *bytes_ += static_cast<int64_t>(bytes);
+    return WrappedDevice::allocate(bytes);
+  }
+
+ private:
+  int64_t* const bytes_;
+};
+
+TEST_F(MemoryPlanTest, CountsWhatTheCudaBackendTakesOfADevice) {
+  for (const char* path : {"models/ferrum-demo.gguf", "tests/data/models/qwen2moe.gguf"}) {
+    const auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/" + path).value();
+    MemoryDemand d = demand();
+    d.options.backend = "cuda";
+    d.options.max_batched_tokens = 64;
+    d.options.max_seqs = 4;
+    d.options.kv_blocks = 8;
+    d.options.max_model_len = 64;
+    d.device_bytes = 24 * kGiB;
+    const MemoryPlan p = plan_memory(*file, d).value();
+    int64_t taken = 0;
+    auto backend = std::make_unique<cuda::CudaBackend>(std::make_unique<CountingDevice>(&taken),
+                                                       cuda::emulated::kernels(), BackendLimits{.max_tokens = 64});
+    auto model = load_model(file, *backend, {});
+    ASSERT_TRUE(model.is_ok()) << model.status().message();
+    auto runner =
+        ModelStepRunner::create(std::move(backend), std::move(*model), p.options, planned_logit_rows(p.options));
+    ASSERT_TRUE(runner.is_ok()) << runner.status().message();
+    const int64_t planned = p.total(MemoryKind::kDevice) - part(p, "device reserve");
+    // Scratch that grows while the model is loaded is counted again here.
+    EXPECT_LE(taken, planned + part(p, "backend scratch") + 4096) << path;
+    EXPECT_GE(taken, planned - planned / 20) << path;
+  }
 }
 
 TEST_F(MemoryPlanTest, RendersJsonThatAddsUp) {

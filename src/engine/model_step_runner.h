@@ -25,8 +25,8 @@ class ModelStepRunner final : public StepRunner {
   std::vector<ExpertLoad> expert_load() const override { return runner_->expert_load(); }
   ExpertCacheCounts expert_cache() const override { return runner_->backend().expert_cache(); }
   std::string fault() const override { return runner_->router_fault(); }
-  void read_block(BlockId block, std::byte* to) const override { runner_->read_block(block, to); }
-  void write_block(BlockId block, const std::byte* from) override { runner_->write_block(block, from); }
+  Status read_block(BlockId block, std::byte* to) const override { return runner_->read_block(block, to); }
+  Status write_block(BlockId block, const std::byte* from) override { return runner_->write_block(block, from); }
 
  private:
   std::unique_ptr<Runner> runner_;

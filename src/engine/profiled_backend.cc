@@ -165,9 +165,15 @@ class ProfiledBackend final : public Backend {
   Result<Buffer> allocate(size_t bytes) override { return inner_->allocate(bytes); }
   Result<ConstView> place(ConstView host) override { return inner_->place(host); }
   Result<DeviceBatch> upload(const Batch& batch) override { return inner_->upload(batch); }
-  void copy_to_host(void* to, const void* from, size_t bytes) override { inner_->copy_to_host(to, from, bytes); }
-  void copy_to_device(void* to, const void* from, size_t bytes) override { inner_->copy_to_device(to, from, bytes); }
-  void copy_on_device(void* to, const void* from, size_t bytes) override { inner_->copy_on_device(to, from, bytes); }
+  Status copy_to_host(void* to, const void* from, size_t bytes) override {
+    return inner_->copy_to_host(to, from, bytes);
+  }
+  Status copy_to_device(void* to, const void* from, size_t bytes) override {
+    return inner_->copy_to_device(to, from, bytes);
+  }
+  Status copy_on_device(void* to, const void* from, size_t bytes) override {
+    return inner_->copy_on_device(to, from, bytes);
+  }
   Result<ConstView> download(ConstView device) override { return inner_->download(device); }
 
  private:

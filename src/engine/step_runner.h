@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "base/check.h"
 #include "base/status.h"
 #include "runner/step_output.h"
 #include "types/batch.h"
@@ -25,9 +24,12 @@ class StepRunner {
   // What made results of the last step NaN, if that is known: "the router of layer 3 ..."; else empty.
   virtual std::string fault() const { return {}; }
   // The KV of a block as bytes, as many as CoreOptions::kv says, by the same thread. Only engines whose KV is saved and
-  // restored ask for it.
-  virtual void read_block(BlockId, std::byte* /*to*/) const { FERRUM_CHECK(false, "this runner's KV has no bytes"); }
-  virtual void write_block(BlockId, const std::byte* /*from*/) { FERRUM_CHECK(false, "this runner's KV has no bytes"); }
+  // restored ask for it. After a failure nothing is of use that lies at `to`, or in the block.
+  [[nodiscard]] virtual Status read_block(BlockId, std::byte* /*to*/) const { return internal_error(kNoBytes); }
+  [[nodiscard]] virtual Status write_block(BlockId, const std::byte* /*from*/) { return internal_error(kNoBytes); }
+
+ private:
+  static constexpr const char* kNoBytes = "this runner's KV has no bytes";
 };
 
 }  // namespace ferrum

@@ -28,14 +28,17 @@ Result<std::unique_ptr<SwapSpace>> SwapSpace::create(int64_t bytes, int64_t bloc
       new SwapSpace(std::move(memory), static_cast<int>(places), block_bytes, block_size, policy));
 }
 
-void SwapSpace::make(std::span<const KvMove> moves, StepRunner& runner) {
-  if (moves.empty()) return;
+Status SwapSpace::make(std::span<const KvMove> moves, StepRunner& runner) {
+  if (moves.empty()) return Status::ok();
   const auto begin = std::chrono::steady_clock::now();
   for (const KvMove& move : moves) {
     std::byte* const place = bytes_.get() + move.place * block_bytes_;
-    move.kind == KvMove::kOut ? runner.read_block(move.block, place) : runner.write_block(move.block, place);
+    const bool out = move.kind == KvMove::kOut;
+    const Status made = out ? runner.read_block(move.block, place) : runner.write_block(move.block, place);
+    if (!made.is_ok()) return made.with_context(out ? "swapping out a KV block" : "swapping in a KV block");
   }
   note_copies(moves.size(), std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  return Status::ok();
 }
 
 void SwapSpace::note_step(int tokens, double seconds) {

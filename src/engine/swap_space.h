@@ -28,8 +28,9 @@ class SwapSpace {
                                                    SwapPolicy policy = SwapPolicy::kWhereCheaper);
 
   int places() const { return places_; }
-  // Copies blocks out of the pool and into it, in this order.
-  void make(std::span<const KvMove> moves, StepRunner& runner);
+  // Copies blocks out of the pool and into it, in this order. A failure is the device's; what the moves should have
+  // moved is then lost.
+  [[nodiscard]] Status make(std::span<const KvMove> moves, StepRunner& runner);
 
   // A step that read prompt tokens took so long, and to copy so many blocks.
   void note_step(int tokens, double seconds);

@@ -93,5 +93,36 @@ TEST(SwapSpace, IsAllowedToBeTooSmall) {
   EXPECT_LE(swaps->stats().swap_blocks_used, 2);
 }
 
+// Each copy of the run in turn: the requests of that step end with the error, all others with what they should say,
+// and so do those that come afterwards.
+TEST(SwapSpace, ACopyThatFailsEndsItsStepAndSpoilsNothingElse) {
+  CoreOptions with = options(200);
+  with.prefix_cache = true;
+  const std::vector<Heard> expected = run(*make_core(options(0)));
+  int failing = 0;
+  for (; failing < 1000; failing += 5) {
+    with.swap = options(200).swap;
+    auto fake = std::make_unique<FakeRunner>(with.num_blocks, with.block_size);
+    FakeRunner& runner = *fake;
+    EngineCore core(with, std::move(fake), std::make_shared<FakeTokenizer>());
+    runner.copies_until_failure = failing;
+    const std::vector<Heard> got = run(core);
+    int errors = 0;
+    for (size_t i = 0; i < got.size(); ++i) {
+      if (got[i].last.reason == FinishReason::kError) {
+        ++errors;
+        EXPECT_NE(got[i].last.error.message().find("swapping"), std::string::npos) << got[i].last.error.message();
+      } else {
+        expect_same(got[i], expected[i]);
+      }
+    }
+    if (errors == 0) break;
+    const std::vector<Heard> again = run(core);
+    for (size_t i = 0; i < again.size(); ++i) expect_same(again[i], expected[i]);
+  }
+  EXPECT_GT(failing, 20) << "copies that a run has at least";
+  EXPECT_LT(failing, 1000);
+}
+
 }  // namespace
 }  // namespace ferrum

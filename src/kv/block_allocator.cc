@@ -330,6 +330,12 @@ void BlockAllocator::publish(SeqId seq, std::span<const PrefixHash> chain) {
   }
 }
 
+void BlockAllocator::forget_contents() {
+  FERRUM_CHECK(moves_.empty(), "moves that nobody made");
+  for (const BlockId block : index_.clear()) empty_.push_back(block);
+  for (const int32_t place : swapped_.clear()) empty_places_.push_back(place);
+}
+
 PrefixStats BlockAllocator::prefix_stats() const {
   PrefixStats stats = stats_;
   stats.entries = index_.size();

@@ -104,6 +104,9 @@ class BlockAllocator {
   // Lets others find the full blocks of a sequence, whose KV must have been computed; each is offered once, and kept
   // out where its text is known already. chain: as in match().
   void publish(SeqId seq, std::span<const PrefixHash> chain);
+  // Forgets what is in blocks and in swap space, so that nothing is found; sequences keep their blocks. For when bytes
+  // did not come where they should be.
+  void forget_contents();
   PrefixStats prefix_stats() const;
 
   // Whether blocks that are taken for other content are swapped out, or forgotten because computing them again is

@@ -136,6 +136,37 @@ TEST(BlockAllocator, FindsWhatWasPublishedUntilItIsEvicted) {
   EXPECT_EQ(kv.violations(), std::vector<std::string>{});
 }
 
+TEST(BlockAllocator, ForgetsContentsInThePoolAndInSwapSpaceAndLeavesSequencesTheirBlocks) {
+  BlockAllocator kv(4, 4, 0, 2);
+  const auto first = chain_of(counting(8), 4), second = chain_of({9, 9, 9, 9}, 4), third = chain_of({8, 8, 8, 8}, 4);
+  const auto add = [&kv](SeqId id, int tokens, const std::vector<PrefixHash>& chain) {
+    const Growth g[] = {{id, tokens}};
+    ASSERT_TRUE(kv.reserve(g).is_ok());
+    kv.publish(id, chain);
+  };
+  add(1, 8, first);
+  add(2, 4, second);
+  add(3, 4, third);
+  kv.release(1);
+  kv.release(2);
+  const Growth g[] = {{4, 4}};
+  ASSERT_TRUE(kv.reserve(g).is_ok());  // swaps out a block of the first
+  EXPECT_EQ(kv.take_moves().size(), 1u);
+  EXPECT_EQ(kv.match(first, 100).blocks, 2);
+  const std::vector<BlockId> held = table_of(kv, 3);
+  kv.forget_contents();
+  for (const auto& chain : {first, second, third}) EXPECT_EQ(kv.match(chain, 100).blocks, 0);
+  EXPECT_EQ(kv.prefix_stats().entries, 0);
+  EXPECT_EQ(kv.prefix_stats().swap_entries, 0);
+  EXPECT_EQ(table_of(kv, 3), held);
+  EXPECT_EQ(kv.free_blocks(), 2);
+  EXPECT_EQ(kv.violations(), std::vector<std::string>{});
+  kv.release(3);
+  kv.release(4);
+  add(5, 16, {});
+  EXPECT_EQ(kv.violations(), std::vector<std::string>{});
+}
+
 TEST(BlockAllocator, EvictsWhatWasLetGoFirstAndNeverWhatIsInUse) {
   BlockAllocator kv(3, 2);
   std::vector<std::vector<PrefixHash>> chains;

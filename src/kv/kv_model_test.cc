@@ -85,7 +85,7 @@ class ModelCheck {
     if (which == 7) return fork();
     if (which < 12) return which < 10 ? publish(any()) : attach();
     if (pick(20) == 0) kv_.set_swapping(swapping_ = !swapping_);
-    adopt();
+    pick(50) == 0 ? forget() : adopt();
   }
 
   void grow(bool keep) {
@@ -134,6 +134,13 @@ class ModelCheck {
     if (!swapping_ || (full && swapped_.empty())) return;
     if (full) swapped_.erase(swapped_.begin());
     swapped_.push_back(text);
+  }
+  // Bytes did not come where they should be.
+  void forget() {
+    kv_.forget_contents();
+    names_.clear();
+    idle_.clear();
+    swapped_.clear();
   }
   int empty_blocks() const { return kv_.num_blocks() - used() - static_cast<int>(idle_.size()); }
   // A text whose KV comes from elsewhere.

@@ -46,6 +46,14 @@ void PrefixIndex::erase_idle(BlockId block) {
   erase(block);
 }
 
+std::vector<BlockId> PrefixIndex::clear() {
+  std::vector<BlockId> idle(idle_.begin(), idle_.end());
+  blocks_.clear();
+  entries_.clear();
+  idle_.clear();
+  return idle;
+}
+
 BlockId PrefixIndex::evict() {
   FERRUM_CHECK(!idle_.empty(), "no indexed block is idle");
   const BlockId block = idle_.front();

@@ -30,6 +30,8 @@ class PrefixIndex {
   // The last user of an indexed block lets go of it; a user comes back.
   void set_idle(BlockId block);
   void set_busy(BlockId block);
+  // Forgets all names; what was idle is returned.
+  std::vector<BlockId> clear();
   // Forgets the block that is idle longest, of this name; there must be one.
   BlockId evict();
   const PrefixHash& idle_longest() const { return entries_.at(idle_.front()).hash; }

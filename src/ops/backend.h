@@ -52,11 +52,13 @@ class Backend {
   // The step's arrays on the device; valid until the next call and as long as `batch` lives.
   virtual Result<DeviceBatch> upload(const Batch& batch) = 0;
   // Bytes of device memory, in order with the ops. copy_to_host() waits until they are there; copy_to_device() has read
-  // them when it returns. A failure shows at the next download().
-  virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
-  virtual void copy_to_device(void* device, const void* host, size_t bytes) = 0;
-  virtual void copy_on_device(void* to, const void* from, size_t bytes) = 0;
-  // Waits for the device and gives host-readable f32 rows; valid until the next call.
+  // them when it returns. After a failure nobody knows what lies where they should be. Ops return nothing: the first of
+  // them that failed, and a copy_on_device() that fails later than it returns, are reported by the next of
+  // copy_to_host(), copy_to_device() and download(), once.
+  [[nodiscard]] virtual Status copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  [[nodiscard]] virtual Status copy_to_device(void* device, const void* host, size_t bytes) = 0;
+  [[nodiscard]] virtual Status copy_on_device(void* to, const void* from, size_t bytes) = 0;
+  // Waits for the device and gives host-readable rows; valid until the next call.
   virtual Result<ConstView> download(ConstView device) = 0;
 };
 

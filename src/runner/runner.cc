@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <utility>
 
 #include "ops/kv_dtype.h"
 
@@ -37,6 +38,10 @@ Result<std::unique_ptr<Runner>> Runner::create(std::unique_ptr<Backend> backend,
   FERRUM_RETURN_IF_ERROR(runner->allocate_kv());
   FERRUM_ASSIGN_OR_RETURN(runner->workspace_,
                           runner->model_->make_workspace(*runner->backend_, options.max_tokens, options.max_logits));
+  if (const View& load = runner->workspace_.expert_load; load.rank > 0) {
+    runner->fetched_load_.assign(static_cast<size_t>(load.elements()), 0);
+    runner->load_ = runner->fetched_load_;
+  }
   return runner;
 }
 
@@ -135,46 +140,49 @@ void Runner::check(const Batch& batch) const {
 
 // A block is contiguous in each view, whatever its inner order, so its bytes are its KV.
 template <typename Visitor>
-void Runner::visit_block(BlockId block, const Visitor& visitor) const {
+Status Runner::visit_block(BlockId block, const Visitor& visitor) const {
   FERRUM_CHECK(block >= 0 && block < kv_.num_blocks, "KV of no such block");
   for (const KvLayer& layer : kv_.layers) {
     for (const View* view : {&layer.k, &layer.v, &layer.k_scale, &layer.v_scale}) {
       if (view->rank == 0) continue;
       const auto bytes = bytes_of(view->dtype, view->elements()) / kv_.num_blocks;
-      visitor(static_cast<std::byte*>(view->data) + block * bytes, static_cast<size_t>(bytes));
+      FERRUM_RETURN_IF_ERROR(visitor(static_cast<std::byte*>(view->data) + block * bytes, static_cast<size_t>(bytes)));
     }
   }
+  return Status::ok();
 }
 
-void Runner::read_block(BlockId block, std::byte* to) const {
-  visit_block(block, [&](const std::byte* part, size_t bytes) {
-    backend_->copy_to_host(to, part, bytes);
-    to += bytes;
+Status Runner::read_block(BlockId block, std::byte* to) const {
+  return visit_block(block, [&](const std::byte* part, size_t bytes) {
+    std::byte* const place = std::exchange(to, to + bytes);
+    return backend_->copy_to_host(place, part, bytes);
   });
 }
 
-void Runner::write_block(BlockId block, const std::byte* from) {
-  visit_block(block, [&](std::byte* part, size_t bytes) {
-    backend_->copy_to_device(part, from, bytes);
-    from += bytes;
+Status Runner::write_block(BlockId block, const std::byte* from) {
+  return visit_block(block, [&](std::byte* part, size_t bytes) {
+    const std::byte* const place = std::exchange(from, from + bytes);
+    return backend_->copy_to_device(part, place, bytes);
   });
 }
 
-void Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
+Status Runner::copy_blocks(const std::vector<BlockCopy>& copies) {
   for (const BlockCopy& copy : copies) {
     if (copy.from == copy.to) continue;
     const std::ptrdiff_t blocks = copy.to - copy.from;
-    visit_block(copy.from, [&](std::byte* part, size_t bytes) {
-      backend_->copy_on_device(part + blocks * static_cast<std::ptrdiff_t>(bytes), part, bytes);
-    });
+    FERRUM_RETURN_IF_ERROR(visit_block(copy.from, [&](std::byte* part, size_t bytes) {
+      return backend_->copy_on_device(part + blocks * static_cast<std::ptrdiff_t>(bytes), part, bytes);
+    }));
   }
+  return Status::ok();
 }
 
 Result<StepOutput> Runner::run(const Batch& batch) {
   check(batch);
-  copy_blocks(batch.copies);
+  FERRUM_RETURN_IF_ERROR(copy_blocks(batch.copies));
   FERRUM_ASSIGN_OR_RETURN(const DeviceBatch device, backend_->upload(batch));
   const ForwardResult result = model_->forward(backend_->ops(), device, kv_, workspace_);
+  FERRUM_RETURN_IF_ERROR(fetch_expert_load());
   find_router_fault();
   StepOutput output;
   if (result.hidden.rank == 0) {
@@ -193,10 +201,11 @@ std::vector<ExpertLoad> Runner::expert_load() const {
   const View& load = workspace_.expert_load;
   std::vector<ExpertLoad> layers;
   if (load.rank == 0) return layers;
+  auto at = load_.begin();
   for (int64_t layer = 0; layer < load.dim(0); ++layer) {
     std::vector<int64_t> counts;
     for (int64_t e = 0; e < load.dim(1); ++e) {
-      counts.push_back(std::atomic_ref(load.row<int64_t>(layer)[e]).load(std::memory_order_relaxed));
+      counts.push_back(std::atomic_ref(const_cast<int64_t&>(*at++)).load(std::memory_order_relaxed));
     }
     const int64_t last = counts.back();
     counts.pop_back();
@@ -205,13 +214,23 @@ std::vector<ExpertLoad> Runner::expert_load() const {
   return layers;
 }
 
+Status Runner::fetch_expert_load() {
+  if (load_.empty()) return Status::ok();
+  const size_t bytes = load_.size() * sizeof(load_[0]);
+  FERRUM_RETURN_IF_ERROR(backend_->copy_to_host(fetched_load_.data(), workspace_.expert_load.data, bytes));
+  for (size_t i = 0; i < load_.size(); ++i) {
+    std::atomic_ref(load_[i]).store(fetched_load_[i], std::memory_order_relaxed);
+  }
+  return Status::ok();
+}
+
 void Runner::find_router_fault() {
   const View& load = workspace_.expert_load;
   router_fault_.clear();
   if (load.rank == 0) return;
   faults_.resize(static_cast<size_t>(load.dim(0)));
   for (int64_t layer = 0; layer < load.dim(0); ++layer) {
-    const int64_t count = load.row<int64_t>(layer)[load.dim(1) - 1];
+    const int64_t count = fetched_load_[static_cast<size_t>((layer + 1) * load.dim(1) - 1)];
     if (count > faults_[static_cast<size_t>(layer)] && router_fault_.empty()) {
       const std::string index = std::to_string(layer);
       router_fault_ =

@@ -40,8 +40,9 @@ class Runner {
   const std::string& router_fault() const { return router_fault_; }
   // The KV of one block as block_bytes() bytes, layer by layer: K, V, their scales. Between steps.
   int64_t block_bytes() const { return kv_block_bytes(model_->spec(), options_.block_size, options_.kv_dtype); }
-  void read_block(BlockId block, std::byte* to) const;
-  void write_block(BlockId block, const std::byte* from);
+  // A failure is the device's, and leaves nothing that is of use at `to`, or in the block.
+  [[nodiscard]] Status read_block(BlockId block, std::byte* to) const;
+  [[nodiscard]] Status write_block(BlockId block, const std::byte* from);
 
   const Model& model() const { return *model_; }
   const Backend& backend() const { return *backend_; }
@@ -54,11 +55,12 @@ class Runner {
   Status allocate_kv();
   Result<View> allocate_view(DType dtype, std::initializer_list<int64_t> dims);
   Result<KvLayer> allocate_layer();
-  template <typename Visitor>  // visitor(bytes of this block in a view, how many)
-  void visit_block(BlockId block, const Visitor& visitor) const;
-  void copy_blocks(const std::vector<BlockCopy>& copies);
+  template <typename Visitor>  // visitor(bytes of this block in a view, how many) until it fails
+  Status visit_block(BlockId block, const Visitor& visitor) const;
+  Status copy_blocks(const std::vector<BlockCopy>& copies);
   void check(const Batch& batch) const;
   void check_row(const Batch& batch, size_t index) const;
+  Status fetch_expert_load();
   void find_router_fault();
 
   RunnerOptions options_;
@@ -67,7 +69,9 @@ class Runner {
   std::vector<Buffer> kv_buffers_;  // of each layer K, V, their scales: one each, since each is used from its front
   KvCache kv_;
   Workspace workspace_;
-  std::vector<float> hidden_;    // the last step's hidden states, if asked for
+  std::vector<float> hidden_;  // the last step's hidden states, if asked for
+  // The workspace's expert_load after the last step: there, and for those who ask from other threads.
+  std::vector<int64_t> fetched_load_, load_;
   std::vector<int64_t> faults_;  // by layer, until the last step: tokens without numbers
   std::string router_fault_;
 };

@@ -35,7 +35,10 @@ Result<std::unique_ptr<Linear>> CudaBackend::make_linear(LinearSpec spec) {
 
 Result<std::unique_ptr<Experts>> CudaBackend::make_experts(ExpertsSpec spec) {
   FERRUM_RETURN_IF_ERROR(validate_experts(spec));
-  return unsupported("backend 'cuda' cannot compute with experts yet; use backend 'cpu'");
+  if (limits_.resident_experts > 0) {
+    return unsupported("backend 'cuda' keeps all experts in the memory of the device; without an expert cache, please");
+  }
+  return make_cuda_experts(spec, queue_, expert_scratch_, limits_.max_tokens);
 }
 
 Result<ConstView> CudaBackend::place(ConstView host) {
@@ -74,26 +77,28 @@ Result<DeviceBatch> CudaBackend::upload(const Batch& batch) {
   return arrays;
 }
 
-void CudaBackend::copy_to_host(void* host, const void* device, size_t bytes) {
-  queue_.note(queue_.device().copy_to_host(host, device, bytes));
+Status CudaBackend::finish(Status last) {
+  queue_.note(std::move(last));
   queue_.note(queue_.device().synchronize());
+  upload_in_flight_ = false;
+  return queue_.take_status();
 }
-void CudaBackend::copy_to_device(void* device, const void* host, size_t bytes) {
-  queue_.note(queue_.device().copy_to_device(device, host, bytes));
-  queue_.note(queue_.device().synchronize());
+
+Status CudaBackend::copy_to_host(void* host, const void* device, size_t bytes) {
+  return finish(queue_.device().copy_to_host(host, device, bytes));
 }
-void CudaBackend::copy_on_device(void* to, const void* from, size_t bytes) {
-  queue_.note(queue_.device().copy_on_device(to, from, bytes));
+Status CudaBackend::copy_to_device(void* device, const void* host, size_t bytes) {
+  return finish(queue_.device().copy_to_device(device, host, bytes));
+}
+Status CudaBackend::copy_on_device(void* to, const void* from, size_t bytes) {
+  return queue_.device().copy_on_device(to, from, bytes);
 }
 
 Result<ConstView> CudaBackend::download(ConstView device) {
   FERRUM_CHECK(device.is_contiguous(), "a download of rows with gaps");
   const size_t bytes = bytes_in(device);
   FERRUM_RETURN_IF_ERROR(grow(downloaded_, bytes, true));
-  // A kernel that failed makes what follows it fail, too: the first of them is the reason.
-  copy_to_host(downloaded_.data(), device.data, bytes);
-  FERRUM_RETURN_IF_ERROR(queue_.take_status());
-  upload_in_flight_ = false;
+  FERRUM_RETURN_IF_ERROR(copy_to_host(downloaded_.data(), device.data, bytes));
   device.data = downloaded_.data();
   return device;
 }

@@ -1,6 +1,6 @@
 #include "backend/cuda/cuda_linear.h"
 
-#include "backend/cuda/weight_packing.h"
+#include "backend/cuda/device_matrix.h"
 #include "backend/host_backend.h"
 #include "backend/op_checks.h"
 
@@ -9,136 +9,87 @@ namespace {
 
 // One matrix of a Linear.
 struct Part {
-  DType dtype;
-  int64_t rows, columns, first_row;  // first_row: its column in y
-  std::vector<Buffer> buffers;
-  const void* weights = nullptr;  // of float types
-  QuantWeights quants;
-  const float* bias = nullptr;
-};
-
-class Maker {
- public:
-  explicit Maker(Device& device) : device_(device) {}
-
-  Result<Part> make(const WeightRef& ref, int64_t first_row) {
-    const ConstView& m = ref.matrix;
-    part_ = {m.dtype, m.dim(0), m.dim(1), first_row, {}, nullptr, {}, nullptr};
-    if (format_index(m.dtype) >= 0) {
-      const PackedWeights packed = pack_weights(m);
-      put(packed.low, part_.quants.low);
-      put(packed.high, part_.quants.high);
-      put(packed.scales, part_.quants.scales);
-      put(packed.mins, part_.quants.mins);
-      put(packed.d, part_.quants.d);
-      put(packed.m, part_.quants.m);
-    } else {
-      part_.weights = copy(m.data, bytes_of(m.dtype, m.elements()));
-    }
-    if (ref.bias.rank > 0) part_.bias = static_cast<const float*>(copy(ref.bias.data, bytes_of(DType::kF32, m.dim(0))));
-    if (!status_.is_ok()) return status_.with_context("tensor '" + ref.name + "'");
-    return std::move(part_);
-  }
-
- private:
-  const void* copy(const void* data, size_t bytes) {
-    if (!status_.is_ok() || bytes == 0) return nullptr;
-    Result<Buffer> buffer = copy_of(device_, data, bytes);
-    if (!buffer.is_ok()) {
-      status_ = buffer.status();
-      return nullptr;
-    }
-    part_.buffers.push_back(std::move(*buffer));
-    return part_.buffers.back().data();
-  }
-  template <typename T>
-  void put(const std::vector<T>& from, const T*& to) {
-    to = static_cast<const T*>(copy(from.data(), from.size() * sizeof(T)));
-  }
-
-  Device& device_;
-  Part part_{};
-  Status status_;
+  StoredMatrix matrix;
+  int64_t rows, first_row;  // first_row: its column in y
 };
 
 class CudaLinear final : public Linear {
  public:
-  CudaLinear(std::vector<Part> parts, int64_t rows, Queue& queue, const ActivationScratch& scratch)
-      : parts_(std::move(parts)), rows_(rows), queue_(queue), scratch_(scratch) {}
+  CudaLinear(const LinearSpec& spec, DeviceMatrices matrices, Queue& queue, const ActivationScratch& scratch)
+      : buffer_(std::move(matrices.buffer)),
+        columns_(spec.parts[0].matrix.dim(1)),
+        rows_(total_rows(spec)),
+        queue_(queue),
+        scratch_(scratch) {
+    int64_t row = 0;
+    for (size_t i = 0; i < spec.parts.size(); ++i) {
+      parts_.push_back({matrices.matrices[i], spec.parts[i].matrix.dim(0), row});
+      row += parts_.back().rows;
+    }
+  }
 
-  int64_t in_features() const override { return parts_[0].columns; }
+  int64_t in_features() const override { return columns_; }
   int64_t out_features() const override { return rows_; }
 
   void forward(Ops&, ConstView x, View y) const override {
-    op_checks::linear(x, y, in_features(), out_features());
+    op_checks::linear(x, y, columns_, rows_);
+    const int64_t tokens = x.dim(0);
     const ConstRows from{x.as<float>(), x.row_stride};
-    const QuantActivations quantised = scratch_.arrays(in_features());
-    bool is_quantised = false;
+    const LinearKernels& kernels = queue_.kernels().linear;
+    QuantActivations quantised;  // by the first part that wants them
     for (const Part& part : parts_) {
       const View to = y.columns(part.first_row, part.rows);
       const Rows results{to.as<float>(), to.row_stride};
-      if (format_index(part.dtype) < 0) {
-        multiply_floats(part, from, results, x.dim(0));
+      const DType dtype = part.matrix.dtype;
+      if (format_index(dtype) < 0) {
+        const auto row_bytes = static_cast<int64_t>(bytes_of(dtype, columns_));
+        const FloatLinearArgs args{part.matrix, row_bytes, from, nullptr, results, part.rows, columns_, tokens, {}};
+        queue_.launch(kernels.floats, float_linear_shape(args), args);
         continue;
       }
-      if (!is_quantised) {
-        queue_.launch(queue_.kernels().linear.quantize, quantize_shape(x.dim(0), in_features()),
-                      {from, quantised, in_features()});
+      if (quantised.q == nullptr) {
+        quantised = scratch_.arrays(tokens, columns_);
+        queue_.launch(kernels.quantize, quantize_shape(tokens, columns_), {from, nullptr, quantised, columns_});
       }
-      is_quantised = true;
-      multiply_quants(part, quantised, results, x.dim(0));
+      const QuantLinearArgs args{part.matrix, quantised, results, part.rows, columns_, tokens, {}};
+      const int variant = token_tiles_variant(tokens);
+      queue_.launch(kernels.quants[format_index(dtype)][variant], quant_linear_shape(args, kTokenTiles[variant]), args);
     }
   }
 
  private:
-  void multiply_floats(const Part& part, const ConstRows& x, const Rows& y, int64_t tokens) const {
-    const FloatLinearArgs args{
-        part.weights, part.dtype, static_cast<int64_t>(bytes_of(part.dtype, part.columns)), part.bias, x, y, part.rows,
-        part.columns, tokens};
-    queue_.launch(queue_.kernels().linear.floats, float_linear_shape(args), args);
-  }
-  void multiply_quants(const Part& part, const QuantActivations& x, const Rows& y, int64_t tokens) const {
-    const QuantLinearArgs args{part.quants, x, part.bias, y, part.rows, part.columns, tokens};
-    const int variant = token_tiles_variant(tokens);
-    queue_.launch(queue_.kernels().linear.quants[format_index(part.dtype)][variant],
-                  quant_linear_shape(args, kTokenTiles[variant]), args);
-  }
-
-  const std::vector<Part> parts_;
-  const int64_t rows_;
+  const Buffer buffer_;
+  const int64_t columns_, rows_;
+  std::vector<Part> parts_;
   Queue& queue_;
   const ActivationScratch& scratch_;
 };
 
 }  // namespace
 
-Status ActivationScratch::reserve(Device& device, int64_t tokens, int64_t columns) {
-  const int64_t bytes = tokens * (columns + 2 * columns / 32 * static_cast<int64_t>(sizeof(float)));
-  tokens_ = tokens;
-  if (static_cast<int64_t>(buffer_.bytes()) >= bytes) return Status::ok();
+Status grow(Device& device, Buffer& buffer, int64_t bytes) {
+  if (static_cast<int64_t>(buffer.bytes()) >= bytes) return Status::ok();
   FERRUM_RETURN_IF_ERROR(device.synchronize());
-  FERRUM_ASSIGN_OR_RETURN(buffer_, device.allocate(static_cast<size_t>(bytes)));
+  FERRUM_ASSIGN_OR_RETURN(buffer, device.allocate(static_cast<size_t>(bytes)));
   return Status::ok();
 }
 
-QuantActivations ActivationScratch::arrays(int64_t columns) const {
+Status ActivationScratch::reserve(Device& device, int64_t bytes) { return grow(device, buffer_, bytes); }
+
+QuantActivations ActivationScratch::arrays(int64_t tokens, int64_t columns) const {
   auto* const q = static_cast<int8_t*>(buffer_.data());
-  auto* const d = reinterpret_cast<float*>(q + tokens_ * columns);
-  return {q, d, d + tokens_ * columns / 32};
+  auto* const d = reinterpret_cast<float*>(q + tokens * columns);
+  return {q, d, d + tokens * columns / 32};
 }
 
 Result<std::unique_ptr<Linear>> make_cuda_linear(const LinearSpec& spec, Queue& queue, ActivationScratch& scratch,
                                                  int max_tokens) {
-  std::vector<Part> parts;
-  int64_t rows = 0;
-  for (const WeightRef& ref : spec.parts) {
-    FERRUM_ASSIGN_OR_RETURN(Part part, Maker(queue.device()).make(ref, rows));
-    rows += part.rows;
-    if (format_index(part.dtype) >= 0)
-      FERRUM_RETURN_IF_ERROR(scratch.reserve(queue.device(), max_tokens, part.columns));
-    parts.push_back(std::move(part));
+  FERRUM_ASSIGN_OR_RETURN(DeviceMatrices matrices, copy_matrices(queue.device(), spec.parts));
+  for (const WeightRef& part : spec.parts) {
+    if (format_index(part.matrix.dtype) < 0) continue;
+    FERRUM_RETURN_IF_ERROR(scratch.reserve(queue.device(), ActivationScratch::bytes(max_tokens, part.matrix.dim(1))));
   }
-  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(std::move(parts), rows, queue, scratch));
+  return std::unique_ptr<Linear>(std::make_unique<CudaLinear>(spec, std::move(matrices), queue, scratch));
 }
 
 }  // namespace ferrum::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "backend/cuda/cuda_test_support.h"
 #include "io/gguf.h"
@@ -19,7 +20,8 @@ using testing_support::make_cpu;
 
 const fs::path kRoot = FERRUM_SOURCE_DIR;
 const fs::path kGoldens = kRoot / "tests/data/models";
-constexpr const char* kModels[] = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2", "qwen3"};
+constexpr const char* kModels[] = {"llama3", "llama_linear", "llama_yarn", "mistral", "qwen2",
+                                   "qwen3",  "qwen3moe",     "qwen2moe",   "mixtral", "olmoe"};
 
 template <typename T>
 std::vector<T> read_array(const fs::path& path) {
@@ -72,6 +74,11 @@ TEST(CudaModels, GiveTheLogitsOfTransformers) {
       ASSERT_EQ(logits.size(), golden.size());
       for (size_t i = 0; i < logits.size(); ++i) {
         ASSERT_NEAR(logits[i], golden[i], 1e-4f * range(golden)) << name << ", " << runner->backend().describe();
+      }
+      EXPECT_EQ(runner->router_fault(), "");
+      for (const ExpertLoad& layer : runner->expert_load()) {
+        const int64_t choices = std::accumulate(layer.tokens.begin(), layer.tokens.end(), int64_t{0});
+        EXPECT_EQ(choices, std::ssize(tokens) * runner->model().spec().moe->router.top_k) << name;
       }
       SingleSequence again(*runner);
       std::vector<float> in_pieces = append(again, std::span(tokens).first(3), 0);

@@ -137,6 +137,19 @@ Status CudaOps::make_partials(AttentionArgs& args) {
   return Status::ok();
 }
 
-void CudaOps::route(const RouteArgs&) { queue_.note(unsupported("backend 'cuda' cannot compute with experts yet")); }
+void CudaOps::route(const RouteArgs& a) {
+  op_checks::route(a);
+  ExpertRouteArgs args;
+  args.spec = a.spec;
+  args.logits = rows_of(a.logits);
+  args.bias = a.bias.rank > 0 ? a.bias.as<float>() : nullptr;
+  args.ids = a.out.ids.as<int32_t>();
+  args.ids_stride = a.out.ids.row_stride;
+  args.weights = rows_of(a.out.weights);
+  args.shared = a.out.shared.rank > 0 ? a.out.shared.as<float>() : nullptr;
+  args.load = a.load.as<int64_t>();
+  args.tokens = a.logits.dim(0);
+  queue_.launch(queue_.kernels().experts.route, route_shape(args), args);
+}
 
 }  // namespace ferrum::cuda

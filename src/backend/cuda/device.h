@@ -1,5 +1,5 @@
 // The little that backend "cuda" asks of a device. Two exist: the CUDA runtime (device/) and, for tests, the emulator
-// (emulation/), whose device memory is host memory. Everything is queued on one stream, in order; used by one thread.
+// (emulation/). Everything is queued on one stream, in order; used by one thread.
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@ struct DeviceFacts {
   int compute_capability = 0;  // major * 10 + minor
   int multiprocessors = 0;
   int64_t shared_bytes_per_block = 0;  // the most a launch may ask for
+  int64_t memory_bytes = 0;            // all it has, free or not
 };
 
 class Device {

@@ -107,16 +107,14 @@ Reader reader_of(DType dtype) {
 
 class Packer {
  public:
-  Packer(const ConstView& matrix, const QuantFormat& format)
-      : f_(format), units_(matrix.dim(1) / kUnit), total_(ceil_div(matrix.dim(0), kTileRows) * units_) {
-    const auto units = static_cast<size_t>(total_), rows = units * kTileRows;
-    packed_.low.resize(units * 32 * (f_.low_bits == 8 ? 4 : 2));
-    packed_.high.resize(units * 32 * static_cast<size_t>(f_.high_bits));
-    const size_t scaled = f_.super_block ? rows / kUnitsPerBlock : rows;
-    packed_.d.resize(scaled);
-    if (f_.super_block) packed_.scales.resize(rows * static_cast<size_t>(kUnit / f_.group));
-    if (f_.offset != QuantFormat::Offset::kNone) packed_.m.resize(scaled);
-    if (f_.offset == QuantFormat::Offset::kMin) packed_.mins.resize(rows);
+  Packer(const ConstView& matrix, const QuantFormat& format) : f_(format), units_(matrix.dim(1) / kUnit) {
+    const PackedSizes sizes = packed_sizes(matrix.dtype, matrix.dim(0), matrix.dim(1));
+    packed_.low.resize(sizes.low);
+    packed_.high.resize(sizes.high);
+    packed_.scales.resize(sizes.scales);
+    packed_.mins.resize(sizes.mins);
+    packed_.d.resize(sizes.d);
+    packed_.m.resize(sizes.m);
   }
 
   void put(int64_t row, int64_t unit, const UnitRow& u) {
@@ -163,11 +161,25 @@ class Packer {
   }
 
   const QuantFormat f_;
-  const int64_t units_, total_;  // of a row, and of all tiles
+  const int64_t units_;  // of a row
   PackedWeights packed_;
 };
 
 }  // namespace
+
+PackedSizes packed_sizes(DType dtype, int64_t rows, int64_t columns) {
+  const QuantFormat& f = kFormats[format_index(dtype)].format;
+  const auto units = static_cast<size_t>(ceil_div(rows, kTileRows) * (columns / kUnit)), filled = units * kTileRows;
+  const size_t scaled = f.super_block ? filled / kUnitsPerBlock : filled;
+  PackedSizes sizes;
+  sizes.low = units * 32 * (f.low_bits == 8 ? 4 : 2);
+  sizes.high = units * 32 * static_cast<size_t>(f.high_bits);
+  if (f.super_block) sizes.scales = filled * static_cast<size_t>(kUnit / f.group);
+  if (f.offset == QuantFormat::Offset::kMin) sizes.mins = filled;
+  sizes.d = scaled;
+  if (f.offset != QuantFormat::Offset::kNone) sizes.m = scaled;
+  return sizes;
+}
 
 PackedWeights pack_weights(const ConstView& matrix) {
   const int index = format_index(matrix.dtype);

@@ -18,6 +18,13 @@ struct PackedWeights {
   std::vector<uint16_t> d, m;
 };
 
+// Elements of these arrays.
+struct PackedSizes {
+  size_t low = 0, high = 0, scales = 0, mins = 0, d = 0, m = 0;
+};
+// `dtype` is a type in kFormats.
+PackedSizes packed_sizes(DType dtype, int64_t rows, int64_t columns);
+
 // `matrix` is of a type in kFormats, rows follow each other.
 PackedWeights pack_weights(const ConstView& matrix);
 

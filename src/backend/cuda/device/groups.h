@@ -8,5 +8,6 @@ namespace ferrum::cuda::device {
 RowKernels rows_on_device();
 KvKernels kv_on_device();
 LinearKernels linear_on_device();
+ExpertKernels experts_on_device();
 
 }  // namespace ferrum::cuda::device

@@ -2,9 +2,11 @@
 
 namespace ferrum::cuda {
 
-Result<OpenDevice> open_cuda_device() {
+Result<DeviceFacts> find_cuda_device() {
   return unsupported("this build has no CUDA kernels; configure with -DFERRUM_CUDA=ON, or use backend 'cpu'");
 }
+
+Result<OpenDevice> open_cuda_device() { return find_cuda_device().status(); }
 
 bool compiled_with_cuda() { return false; }
 

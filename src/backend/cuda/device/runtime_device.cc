@@ -7,6 +7,7 @@
 namespace ferrum::cuda {
 namespace {
 
+constexpr int kDevice = 0;            // CUDA's first; CUDA_VISIBLE_DEVICES says which that is
 constexpr int kLeastCapability = 80;  // bf16 on tensor cores
 
 std::string text(cudaError_t error) {
@@ -26,16 +27,9 @@ class RuntimeDevice final : public Device {
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
-  Status open(int index) {
-    cudaDeviceProp properties;
-    FERRUM_RETURN_IF_ERROR(check(cudaGetDeviceProperties(&properties, index), "properties of the device"));
-    facts_ = {properties.name, properties.major * 10 + properties.minor, properties.multiProcessorCount,
-              static_cast<int64_t>(properties.sharedMemPerBlockOptin)};
-    if (facts_.compute_capability < kLeastCapability) {
-      return unsupported(facts_.name + " has compute capability " + std::to_string(properties.major) + "." +
-                         std::to_string(properties.minor) + "; backend 'cuda' needs 8.0 or later; use backend 'cpu'");
-    }
-    FERRUM_RETURN_IF_ERROR(check(cudaSetDevice(index), "choosing the device"));
+  Status open(DeviceFacts facts) {
+    facts_ = std::move(facts);
+    FERRUM_RETURN_IF_ERROR(check(cudaSetDevice(kDevice), "choosing the device"));
     return check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   }
 
@@ -100,7 +94,7 @@ class RuntimeDevice final : public Device {
 
 }  // namespace
 
-Result<OpenDevice> open_cuda_device() {
+Result<DeviceFacts> find_cuda_device() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
@@ -109,8 +103,20 @@ Result<OpenDevice> open_cuda_device() {
         "no CUDA device: " + (error != cudaSuccess ? text(error) : std::string("the driver lists none")) +
         "; use backend 'cpu'");
   }
+  cudaDeviceProp properties;
+  FERRUM_RETURN_IF_ERROR(check(cudaGetDeviceProperties(&properties, kDevice), "properties of the device"));
+  const DeviceFacts facts{properties.name, properties.major * 10 + properties.minor, properties.multiProcessorCount,
+                          static_cast<int64_t>(properties.sharedMemPerBlockOptin),
+                          static_cast<int64_t>(properties.totalGlobalMem)};
+  if (facts.compute_capability >= kLeastCapability) return facts;
+  return unsupported(facts.name + " has compute capability " + std::to_string(properties.major) + "." +
+                     std::to_string(properties.minor) + "; backend 'cuda' needs 8.0 or later; use backend 'cpu'");
+}
+
+Result<OpenDevice> open_cuda_device() {
+  FERRUM_ASSIGN_OR_RETURN(DeviceFacts facts, find_cuda_device());
   auto device = std::make_unique<RuntimeDevice>();
-  FERRUM_RETURN_IF_ERROR(device->open(0));
+  FERRUM_RETURN_IF_ERROR(device->open(std::move(facts)));
   return OpenDevice{std::move(device), device::kernels()};
 }
 

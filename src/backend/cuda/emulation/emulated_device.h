@@ -1,4 +1,4 @@
-// A Device for tests: its memory is host memory and its kernels run through the emulator, at once.
+// A Device for tests: its memory is hidden from the host, and its kernels run through the emulator, at once.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,5 @@
 // Every kernel, compiled for the host.
+#include "backend/cuda/kernels/experts.cuh"
 #include "backend/cuda/kernels/kv.cuh"
 #include "backend/cuda/kernels/linear.cuh"
 #include "backend/cuda/kernels/rows.cuh"
@@ -6,6 +7,6 @@
 
 namespace ferrum::cuda::emulated {
 
-KernelTable kernels() { return {row_kernels(), kv_kernels(), linear_kernels()}; }
+KernelTable kernels() { return {row_kernels(), kv_kernels(), linear_kernels(), expert_kernels()}; }
 
 }  // namespace ferrum::cuda::emulated

@@ -21,6 +21,7 @@ using emulation::gridDim;
 using emulation::Site;
 using emulation::threadIdx;
 using std::cos;
+using std::exp;
 using std::max;
 using std::min;
 using std::sin;
@@ -148,6 +149,11 @@ inline uint32_t __ballot_sync(uint32_t mask, bool yes, Site site = {__builtin_FI
   emulation::warp_collective(mask, site, perform, &mine);
   return mine.result;
 }
+
+// Fibers run one at a time.
+inline void atomic_add(int64_t* p, int64_t n) { *p += n; }
+
+inline int __popc(uint32_t bits) { return std::popcount(bits); }
 
 inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 inline float float_of(uint32_t bits) { return std::bit_cast<float>(bits); }

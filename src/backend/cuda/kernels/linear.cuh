@@ -14,7 +14,8 @@ FERRUM_KERNEL(32 * kQuantizeGroups) void quantize(const QuantizeArgs a) {
   const int64_t group = int64_t{blockIdx.y} * kQuantizeGroups + threadIdx.x / 32;
   if (group >= groups) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const float x = a.x.data[token * a.x.stride + 32 * group + lane];
+  const int64_t from = a.from != nullptr ? a.from[token] : token;
+  const float x = a.x.data[from * a.x.stride + 32 * group + lane];
   const float largest = warp_max(fabsf(x)), fault = warp_sum(x - x);  // 0, or NaN
   const bool zero = largest < 1e-30f || fault != fault;
   const float q = zero ? 0.0f : rintf(x * (127.0f / largest));
@@ -26,24 +27,49 @@ FERRUM_KERNEL(32 * kQuantizeGroups) void quantize(const QuantizeArgs a) {
   a.to.sum[token * groups + group] = d * sum;
 }
 
+// Tokens [first, end) of a block, none if there is nothing to do, and what they are multiplied with.
+struct BlockOfTokens {
+  StoredMatrix matrix;
+  int64_t first = 0, end = 0;
+};
+// The block blockIdx.x of token_blocks(a, tokens).
+template <typename Args>
+FERRUM_DEVICE BlockOfTokens block_of_tokens(const Args& a, int tokens) {
+  const int64_t block = blockIdx.x;
+  if (a.experts.tiles == nullptr) {
+    return {a.matrix, block * tokens, block * tokens + tokens < a.tokens ? block * tokens + tokens : a.tokens};
+  }
+  const int64_t per_tile = a.experts.rows / tokens, index = block / per_tile;
+  if (index >= *a.experts.count) return {};
+  const ExpertTile tile = a.experts.tiles[index];
+  const int64_t first = tile.first + block % per_tile * tokens;
+  if (a.experts.matrices[tile.expert].dtype != a.matrix.dtype || first >= tile.end) return {};
+  return {a.experts.matrices[tile.expert], first, first + tokens < tile.end ? first + tokens : tile.end};
+}
+
 // Each lane takes every 32nd column, fused operations in ascending order; then the lanes are added up.
 FERRUM_KERNEL(32 * kLinearWarps) void float_linear(const FloatLinearArgs a) {
-  const int64_t first = int64_t{blockIdx.x} * kFloatTokens;
+  const BlockOfTokens block = block_of_tokens(a, kFloatTokens);
   const int64_t row = int64_t{blockIdx.y} * kLinearWarps + threadIdx.x / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  if (row >= a.rows) return;
-  const auto* weights = static_cast<const unsigned char*>(a.weights) + row * a.row_bytes;
+  if (row >= a.rows || block.first >= block.end) return;
+  const auto* weights = static_cast<const unsigned char*>(block.matrix.weights) + row * a.row_bytes;
+  const float* x[kFloatTokens] = {};
+  for (int t = 0; t < kFloatTokens && block.first + t < block.end; ++t) {
+    x[t] = a.x.data + (a.from != nullptr ? a.from[block.first + t] : block.first + t) * a.x.stride;
+  }
   float sums[kFloatTokens] = {};
   for (int64_t i = lane; i < a.columns; i += 32) {
-    const float w = stored_element(a.dtype, weights, i);
+    const float w = stored_element(a.matrix.dtype, weights, i);
     for (int t = 0; t < kFloatTokens; ++t) {
-      if (first + t < a.tokens) sums[t] = fmaf(w, a.x.data[(first + t) * a.x.stride + i], sums[t]);
+      if (x[t] != nullptr) sums[t] = fmaf(w, x[t][i], sums[t]);
     }
   }
-  for (int t = 0; t < kFloatTokens && first + t < a.tokens; ++t) {
+  const float* bias = block.matrix.bias;
+  for (int t = 0; t < kFloatTokens && block.first + t < block.end; ++t) {
     const float sum = warp_sum(sums[t]);
     if (lane != 0) continue;
-    a.y.data[(first + t) * a.y.stride + row] = a.bias != nullptr ? sum + a.bias[row] : sum;
+    a.y.data[(block.first + t) * a.y.stride + row] = bias != nullptr ? sum + bias[row] : sum;
   }
 }
 
@@ -102,30 +128,32 @@ FERRUM_DEVICE float offset_of(const QuantWeights& w, int64_t unit, int row) {
 // fragment of tile n: row g + 8 (i / 2), token 2 t + i % 2.
 template <QuantFormat kF, int kTiles>
 struct SegmentSum {
-  const QuantLinearArgs& a;
+  const QuantWeights& weights;
+  const QuantActivations& x;
+  int64_t columns;
   int64_t first_unit;  // of this tile of rows
-  int64_t first_token;
+  int64_t first_token, end_token;
   int g, t;
   float sums[kTiles][4];
 
   // Activations of the 8 columns of the fragment of B: those of token g of the tile.
   FERRUM_DEVICE void load_activations(int64_t unit, int tile, uint32_t (&b)[2]) const {
     const int64_t token = first_token + 8 * tile + g;
-    const int8_t* q = a.x.q + token * a.columns + unit * kUnit + 4 * t;
-    b[0] = token < a.tokens ? load_as<uint32_t>(q) : 0;
-    b[1] = token < a.tokens ? load_as<uint32_t>(q + 16) : 0;
+    const int8_t* q = x.q + token * columns + unit * kUnit + 4 * t;
+    b[0] = token < end_token ? load_as<uint32_t>(q) : 0;
+    b[1] = token < end_token ? load_as<uint32_t>(q + 16) : 0;
   }
 
   FERRUM_DEVICE void add_group(const int32_t (&dots)[4], int tile, int64_t unit, const float (&scale)[2],
                                const float (&offset)[2]) {
-    const int64_t groups = a.columns / kUnit;
+    const int64_t groups = columns / kUnit;
     for (int i = 0; i < 4; ++i) {
       const int64_t token = first_token + 8 * tile + 2 * t + i % 2;
-      if (token >= a.tokens) continue;
+      if (token >= end_token) continue;
       const int64_t group = token * groups + unit;
-      sums[tile][i] = fmaf(static_cast<float>(dots[i]) * scale[i / 2], a.x.d[group], sums[tile][i]);
+      sums[tile][i] = fmaf(static_cast<float>(dots[i]) * scale[i / 2], x.d[group], sums[tile][i]);
       if constexpr (kF.offset != QuantFormat::Offset::kNone) {
-        sums[tile][i] = fmaf(offset[i / 2], a.x.sum[group], sums[tile][i]);
+        sums[tile][i] = fmaf(offset[i / 2], x.sum[group], sums[tile][i]);
       }
     }
   }
@@ -133,15 +161,15 @@ struct SegmentSum {
   FERRUM_DEVICE void add_unit(int64_t unit) {
     const int64_t stored = first_unit + unit;
     uint32_t w[4];
-    load_fragment<kF>(a.weights, stored, 4 * g + t, w);
+    load_fragment<kF>(weights, stored, 4 * g + t, w);
     float offset[2] = {};
     if constexpr (kF.offset != QuantFormat::Offset::kNone) {
-      for (int i = 0; i < 2; ++i) offset[i] = offset_of<kF>(a.weights, stored, g + 8 * i);
+      for (int i = 0; i < 2; ++i) offset[i] = offset_of<kF>(weights, stored, g + 8 * i);
     }
     constexpr int kParts = kUnit / kF.group;
     float scale[kParts][2];
     for (int part = 0; part < kParts; ++part) {
-      for (int i = 0; i < 2; ++i) scale[part][i] = scale_of<kF>(a.weights, stored, part, g + 8 * i);
+      for (int i = 0; i < 2; ++i) scale[part][i] = scale_of<kF>(weights, stored, part, g + 8 * i);
     }
     for (int tile = 0; tile < kTiles; ++tile) {
       uint32_t b[2];
@@ -170,13 +198,16 @@ void quant_linear(const QuantLinearArgs a) {
   constexpr int kPer = (kResults + kThreads - 1) / kThreads;
   const Shared<float> of_segments = shared_memory<float>(0, quant_linear_shared(kTiles));
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
-  const int64_t units = a.columns / kUnit, first_token = int64_t{blockIdx.y} * kTokens;
+  const BlockOfTokens block = block_of_tokens(a, kTokens);
+  if (block.first >= block.end) return;
+  const int64_t units = a.columns / kUnit, first_tile_row = int64_t{blockIdx.y} * kTileRows;
   constexpr int kUnitsOfSegment = kSegment / kUnit;
   const int64_t segments = (units + kUnitsOfSegment - 1) / kUnitsOfSegment;
   float results[kPer] = {};
   for (int64_t round = 0; round < segments; round += kLinearWarps) {
     const int64_t begin = (round + warp) * kUnitsOfSegment;
-    SegmentSum<kF, kTiles> segment{a, blockIdx.x * units, first_token, lane / 4, lane % 4, {}};
+    SegmentSum<kF, kTiles> segment{
+        block.matrix.quants, a.x, a.columns, blockIdx.y * units, block.first, block.end, lane / 4, lane % 4, {}};
     for (int64_t unit = begin; unit < begin + kUnitsOfSegment && unit < units; ++unit) segment.add_unit(unit);
     for (int tile = 0; tile < kTiles; ++tile) {
       for (int i = 0; i < 4; ++i) {
@@ -195,9 +226,10 @@ void quant_linear(const QuantLinearArgs a) {
   }
   for (int e = 0; e < kPer; ++e) {
     const int result = thread + e * kThreads;
-    const int64_t row = int64_t{blockIdx.x} * kTileRows + result / kTokens, token = first_token + result % kTokens;
-    if (result >= kResults || row >= a.rows || token >= a.tokens) continue;
-    a.y.data[token * a.y.stride + row] = a.bias != nullptr ? results[e] + a.bias[row] : results[e];
+    const int64_t row = first_tile_row + result / kTokens, token = block.first + result % kTokens;
+    if (result >= kResults || row >= a.rows || token >= block.end) continue;
+    a.y.data[token * a.y.stride + row] =
+        block.matrix.bias != nullptr ? results[e] + block.matrix.bias[row] : results[e];
   }
 }
 

@@ -78,28 +78,50 @@ struct QuantActivations {
   float* sum = nullptr;  // d times the sum of q
 };
 
+// One matrix in the memory of the device.
+struct StoredMatrix {
+  DType dtype = DType::kF32;
+  QuantWeights quants;            // of types in kFormats
+  const void* weights = nullptr;  // of all others, as stored
+  const float* bias = nullptr;    // null = none
+};
+
+// Rows [first, end) of x and y that are multiplied with the matrix of one expert, at most ExpertTiles::rows of them.
+struct ExpertTile {
+  int32_t expert, first, end;
+};
+// Matrices of the same shape, each for rows of its own: what experts are. A launch computes those of its type.
+struct ExpertTiles {
+  const ExpertTile* tiles = nullptr;  // null: one matrix for all rows
+  const int32_t* count = nullptr;     // how many there are
+  const StoredMatrix* matrices = nullptr;
+  int64_t most = 0;  // that there can be: the host does not know the count
+  int rows = 0;      // of a full tile: 8 times one of kTokenTiles
+};
+
 struct QuantizeArgs {
   ConstRows x;
+  const int32_t* from;  // row i is made from this row of x; null: from row i
   QuantActivations to;
   int64_t columns;
 };
 
 struct QuantLinearArgs {
-  QuantWeights weights;
+  StoredMatrix matrix;  // its dtype, where there are tiles
   QuantActivations x;
-  const float* bias;  // null = none
-  Rows y;             // of this part
+  Rows y;  // of this part
   int64_t rows, columns, tokens;
+  ExpertTiles experts;
 };
 
 struct FloatLinearArgs {
-  const void* weights;
-  DType dtype;
+  StoredMatrix matrix;
   int64_t row_bytes;
-  const float* bias;
   ConstRows x;
+  const int32_t* from;  // row i of y is computed from this row of x; null: from row i
   Rows y;
   int64_t rows, columns, tokens;
+  ExpertTiles experts;
 };
 
 inline constexpr int kQuantizeGroups = 8;  // of a block, a warp each
@@ -115,17 +137,20 @@ inline LaunchShape quantize_shape(int64_t tokens, int64_t columns) {
 constexpr uint32_t quant_linear_shared(int token_tiles) {
   return static_cast<uint32_t>(kLinearWarps * kTileRows * 8 * token_tiles);
 }
+// Blocks of so many tokens that cover all of them.
+template <typename Args>
+uint32_t token_blocks(const Args& a, int tokens) {
+  if (a.experts.tiles == nullptr || a.tokens == 0) return static_cast<uint32_t>(ceil_div(a.tokens, tokens));
+  return static_cast<uint32_t>(a.experts.most * (a.experts.rows / tokens));
+}
+// Tokens in x: y and z end at 65535.
 inline LaunchShape quant_linear_shape(const QuantLinearArgs& a, int token_tiles) {
-  return {
-      {static_cast<uint32_t>(ceil_div(a.rows, kTileRows)), static_cast<uint32_t>(ceil_div(a.tokens, 8 * token_tiles))},
-      {32 * kLinearWarps},
-      quant_linear_shared(token_tiles) * static_cast<uint32_t>(sizeof(float))};
+  return {{token_blocks(a, 8 * token_tiles), static_cast<uint32_t>(ceil_div(a.rows, kTileRows))},
+          {32 * kLinearWarps},
+          quant_linear_shared(token_tiles) * static_cast<uint32_t>(sizeof(float))};
 }
 inline LaunchShape float_linear_shape(const FloatLinearArgs& a) {
-  // Tokens in x: y and z end at 65535.
-  return {
-      {static_cast<uint32_t>(ceil_div(a.tokens, kFloatTokens)), static_cast<uint32_t>(ceil_div(a.rows, kLinearWarps))},
-      {32 * kLinearWarps}};
+  return {{token_blocks(a, kFloatTokens), static_cast<uint32_t>(ceil_div(a.rows, kLinearWarps))}, {32 * kLinearWarps}};
 }
 inline int token_tiles_variant(int64_t tokens) { return tokens <= 8 ? 0 : 1; }
 

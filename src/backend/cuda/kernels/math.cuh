@@ -29,7 +29,8 @@ FERRUM_DEVICE float exp_of(float x) {
 }
 
 // The sum over the lanes of a warp, in every lane: always the same tree.
-FERRUM_DEVICE float warp_sum(float x) {
+template <typename T>
+FERRUM_DEVICE T warp_sum(T x) {
   for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
   return x;
 }

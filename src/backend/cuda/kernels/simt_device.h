@@ -22,6 +22,10 @@ FERRUM_DEVICE V load_as(const T* p) {
   return *reinterpret_cast<const V*>(p);
 }
 
+FERRUM_DEVICE void atomic_add(int64_t* p, int64_t n) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(n));  // NOLINT: CUDA's type
+}
+
 FERRUM_DEVICE uint32_t bits_of(float x) { return __float_as_uint(x); }
 FERRUM_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 
