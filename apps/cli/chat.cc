@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "apps/cli/cli.h"
 #include "apps/cli/line_editor.h"

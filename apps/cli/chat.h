@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "apps/cli/answer.h"

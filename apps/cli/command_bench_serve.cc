@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <nlohmann/json.hpp>
 
 #include "apps/cli/bench_serve/plot.h"
 #include "apps/cli/bench_serve/server_probe.h"
@@ -15,7 +16,7 @@
 namespace ferrum {
 namespace {
 
-constexpr int kMostTokens = 1 << 20, kMostRequests = 1 << 20;
+constexpr int kMostTokensEach = 1 << 20, kMostRequests = 1 << 20;
 
 struct BenchServeFlags {
   std::string url = "http://127.0.0.1:8080", model, api_key, label = "ferrum bench-serve";
@@ -42,10 +43,10 @@ Status in_range(const char* flag, double value, double low, double high) {
 
 Status check_ranges(const BenchServeFlags& f) {
   const WorkloadOptions& w = f.workload;
-  FERRUM_RETURN_IF_ERROR(in_range("--random-input", w.input_tokens, 1, kMostTokens));
-  FERRUM_RETURN_IF_ERROR(in_range("--random-output", w.output_tokens, 1, kMostTokens));
+  FERRUM_RETURN_IF_ERROR(in_range("--random-input", w.input_tokens, 1, kMostTokensEach));
+  FERRUM_RETURN_IF_ERROR(in_range("--random-output", w.output_tokens, 1, kMostTokensEach));
   FERRUM_RETURN_IF_ERROR(in_range("--random-spread", w.length_spread, 0, 0.99));
-  FERRUM_RETURN_IF_ERROR(in_range("--prefix", w.prefix_tokens, 0, kMostTokens));
+  FERRUM_RETURN_IF_ERROR(in_range("--prefix", w.prefix_tokens, 0, kMostTokensEach));
   FERRUM_RETURN_IF_ERROR(in_range("--prefixes", w.prefixes, 1, 10'000));
   FERRUM_RETURN_IF_ERROR(in_range("--turns", w.turns, 1, 1'000));
   FERRUM_RETURN_IF_ERROR(in_range("--requests", f.requests, 0, kMostRequests));

@@ -165,7 +165,7 @@ Check check_hub() {
 
 // Every token reads all weights once: bandwidth over size is the ceiling of one sequence.
 Check check_bandwidth(const Machine& machine) {
-  const double bytes = measure_read_bandwidth(machine.compute_threads());
+  const double bytes = measure_read_bandwidth(machine.compute_threads(), bandwidth_buffer(machine, available_memory()));
   char text[160];
   std::snprintf(text, sizeof text, "%.1f GB/s with %d threads: at most %.0f tokens/s per GB of weights, one sequence",
                 bytes / 1e9, machine.compute_threads(), bytes / 1e9);

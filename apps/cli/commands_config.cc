@@ -1,5 +1,7 @@
 // ferrum config, plan: what would be run, why, and in how much memory, without running it.
 #include "apps/cli/cli.h"
+
+#include <nlohmann/json.hpp>
 #include "apps/common/configured.h"
 #include "apps/common/model_path.h"
 #include "config/machine.h"

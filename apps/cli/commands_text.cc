@@ -1,5 +1,7 @@
 // ferrum inspect, tokenize, template: what a model file says, without running it.
 #include "apps/cli/cli.h"
+
+#include <nlohmann/json.hpp>
 #include "apps/common/model_path.h"
 #include "apps/server/json_reader.h"
 #include "engine/inspect.h"

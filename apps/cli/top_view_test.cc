@@ -1,6 +1,7 @@
 #include "apps/cli/top_view.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 

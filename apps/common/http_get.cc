@@ -123,7 +123,9 @@ Result<std::string> http_get(const std::string& base, const std::string& path, c
   if (status.find(" 401") != std::string::npos) {
     return invalid_argument("the server wants an API key: set FERRUM_API_KEY");
   }
-  if (status.find(" 200") == std::string::npos) return io_error(address.authority + " answers " + quoted(status));
+  if (status.find(" 200") == std::string::npos) {
+    return io_error(address.authority + " answers " + ferrum::quoted(status));
+  }
   return answer.substr(head + 4);
 }
 

@@ -1,5 +1,7 @@
 #include "apps/server/api_error.h"
 
+#include <nlohmann/json.hpp>
+
 namespace ferrum {
 namespace {
 

@@ -1,7 +1,7 @@
 // Failures in OpenAI's shape: {"error": {"message", "type", "param", "code"}} with an HTTP status.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 

@@ -4,6 +4,7 @@
 // parameters under the names that vLLM and llama.cpp gave them. docs/api.md lists every field.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <variant>

@@ -1,6 +1,7 @@
 #include "apps/server/api_response.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "base/quote.h"

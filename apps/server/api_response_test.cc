@@ -3,6 +3,7 @@
 #include "apps/server/api_response.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 

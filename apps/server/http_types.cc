@@ -1,5 +1,7 @@
 #include "apps/server/http_types.h"
 
+#include <nlohmann/json.hpp>
+
 namespace ferrum {
 
 HttpResponse json_response(int status, const Json& body) {

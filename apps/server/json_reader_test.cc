@@ -2,6 +2,7 @@
 #include "apps/server/json_reader.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace ferrum {
 namespace {

@@ -1,5 +1,7 @@
 #include "apps/server/stats.h"
 
+#include <nlohmann/json.hpp>
+
 #include "apps/server/engine_metrics.h"
 
 namespace ferrum {

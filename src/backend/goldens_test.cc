@@ -345,9 +345,9 @@ TEST_F(SharedGoldens, ExpertBlock) {
                                                std::tuple("moe_block_bf16_small", DType::kBF16, 0.015)}) {
     const fs::path folder = kShared / name;
     const int64_t hidden = 64, ffn = 32, shared_ffn = 48, experts = 8;
-    const auto stored = [&](const char* file, int64_t rows, int64_t cols) {
+    const auto stored = [&, type = dtype](const char* file, int64_t rows, int64_t cols) {
       const Npy npy = read_npy(folder / (std::string(file) + ".npy"));
-      Stored m{dtype, rows, cols, std::vector<std::byte>(npy.bytes.size())};
+      Stored m{type, rows, cols, std::vector<std::byte>(npy.bytes.size())};
       std::memcpy(m.bytes.data(), npy.bytes.data(), npy.bytes.size());
       return m;
     };

@@ -89,7 +89,7 @@ struct Cache {
   std::vector<int32_t> table;
 };
 
-std::vector<testing_support::Level> every_backend() {
+std::vector<testing_support::Level> all_levels() {
   auto all = every_level(3);
   all.push_back({"reference", make_reference()});
   return all;
@@ -107,7 +107,7 @@ TEST(Int8Kv, StoresEachRowWithinHalfAStep) {
     keys.row(5)[d] *= 1e-20f;
   }
   std::vector<std::byte> first_k, first_v;
-  for (const auto& [name, backend] : every_backend()) {
+  for (const auto& [name, backend] : all_levels()) {
     Cache cache(DType::kI8, 37, 16);
     cache.store(backend->ops(), keys, values);
     for (int p = 0; p < 37; ++p) {
@@ -134,7 +134,7 @@ TEST(Int8Kv, ARowThatIsNotFiniteShowsInTheTokensThatSeeItAndInNoOthers) {
       Matrix keys = Matrix::random(random, 30, kKvHeads * kHeadDim), values = keys;
       Matrix q = Matrix::random(random, 1, kHeads * kHeadDim);
       (in_k ? keys : values).row(20)[kHeadDim + 7] = -bad;  // of the second KV head
-      for (const auto& [name, backend] : every_backend()) {
+      for (const auto& [name, backend] : all_levels()) {
         Cache cache(DType::kI8, 30, 16);
         cache.store(backend->ops(), keys, values);
         for (const float y : cache.attend(*backend, q, 19)) ASSERT_TRUE(std::isfinite(y)) << name;

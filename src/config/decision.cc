@@ -1,5 +1,7 @@
 #include "config/decision.h"
 
+#include <nlohmann/json.hpp>
+
 namespace ferrum {
 
 std::string_view to_string(Source source) {

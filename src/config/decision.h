@@ -1,7 +1,7 @@
 // A choice that was made, and everything one may ask about it.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

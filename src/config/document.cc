@@ -1,4 +1,5 @@
 #include <openssl/sha.h>
+#include <nlohmann/json.hpp>
 
 #include "config/resolver.h"
 

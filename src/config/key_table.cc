@@ -10,9 +10,8 @@ namespace {
 
 using enum Effect;
 
-constexpr double kMaxTokens = 1 << 30;        // positions are int32
-constexpr double kMaxBlocks = 2147483647;     // blocks are int32
-constexpr double kMaxBatchedTokens = 65'536;  // a step's activations are allocated for all of them
+constexpr double kMaxTokens = 1 << 30;     // positions are int32
+constexpr double kMaxBlocks = 2147483647;  // blocks are int32
 
 // A row of the table, put together by what it holds.
 class Row {

@@ -7,6 +7,8 @@
 
 namespace ferrum {
 
+inline constexpr int64_t kMaxBatchedTokens = 65'536;  // a step's activations are allocated for all of them
+
 std::vector<KeySpec> make_key_table();
 
 }  // namespace ferrum

@@ -226,6 +226,12 @@ std::unique_ptr<uint64_t[], UnmapWords> map_words(size_t count) {
 
 }  // namespace
 
+int64_t bandwidth_buffer(const Machine& machine, std::optional<int64_t> available) {
+  int64_t bytes = int64_t{256} << 20;
+  for (const CacheInfo& cache : machine.caches) bytes = std::max(bytes, 2 * cache.bytes);
+  return available ? std::min(bytes, *available / 4) : bytes;
+}
+
 double measure_read_bandwidth(int threads, int64_t bytes) {
   constexpr int kPasses = 6;
   const auto workers = static_cast<size_t>(std::clamp(threads, 1, 256));

@@ -41,6 +41,9 @@ Machine probe_machine(const std::string& root = "");
 
 // Read bandwidth of main memory in bytes per second with this many threads: the best of a few passes over a buffer that
 // should be larger than all caches. Takes some tenths of a second and `bytes` of memory; 0 where that cannot be had.
-double measure_read_bandwidth(int threads, int64_t bytes = int64_t{256} << 20);
+double measure_read_bandwidth(int threads, int64_t bytes);
+// The bytes to read here: more than the caches hold (a virtual machine may show one that it shares with others), but at
+// most a quarter of the memory that this process may still take (engine/memory.h; nullopt: unknown).
+int64_t bandwidth_buffer(const Machine& machine, std::optional<int64_t> available);
 
 }  // namespace ferrum

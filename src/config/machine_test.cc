@@ -119,6 +119,15 @@ TEST(Machine, ThisOneHasMemoryAndCores) {
   EXPECT_LE(m.compute_threads(), m.logical_cpus);
 }
 
+TEST(Machine, BandwidthIsReadFromMoreThanTheCachesButAQuarterOfWhatIsLeft) {
+  Machine m;
+  EXPECT_EQ(bandwidth_buffer(m, std::nullopt), int64_t{256} << 20);
+  m.caches = {{1, "Data", 32 << 10}, {3, "Unified", 384 << 20, 16}};
+  EXPECT_EQ(bandwidth_buffer(m, std::nullopt), int64_t{768} << 20);
+  EXPECT_EQ(bandwidth_buffer(m, int64_t{8} << 30), int64_t{768} << 20);
+  EXPECT_EQ(bandwidth_buffer(m, 96 << 20), 24 << 20);
+}
+
 TEST(Machine, BandwidthIsThatOfMemoryNotOfNothing) {
   const double bytes_per_second = measure_read_bandwidth(1, 32 << 20);
   EXPECT_GT(bytes_per_second, 1e8);   // a loaded machine under a sanitizer

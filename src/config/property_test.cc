@@ -1,6 +1,7 @@
 // Random settings, models and machines: the resolver gives a configuration that keeps every invariant, or an error that
 // names a setting which was set. Never a crash, the same every time, whatever the order of the sources.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <random>

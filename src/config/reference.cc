@@ -1,5 +1,6 @@
 #include "config/reference.h"
 
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "config/parse.h"

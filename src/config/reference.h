@@ -2,7 +2,7 @@
 // and shell completion. `write_reference docs` writes the committed files; a test compares them.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>

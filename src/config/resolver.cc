@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "config/key_table.h"
 #include "config/kv_default.h"
 #include "config/parse.h"
 #include "config/recorder.h"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr double kDefaultKvFraction = 0.5;
 constexpr int64_t kHostBatchedTokens = 512;
-constexpr int64_t kMaxBatchedTokens = 65'536;  // of the setting, too
 
 // The choices of the Rust engine whose rules these are, then those of this machine (resolver_machine.h).
 class Resolver {

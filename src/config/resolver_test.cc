@@ -3,6 +3,7 @@
 #include "config/resolver.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <sstream>
 

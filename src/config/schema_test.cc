@@ -1,6 +1,7 @@
 // The effective-config document and the decision trace keep to the JSON Schemas under docs/schema. The checker below
 // knows the keywords that those schemas use and fails on any other.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <fstream>

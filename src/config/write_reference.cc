@@ -1,6 +1,7 @@
 // write_reference DIRECTORY: writes configuration.md and schema/ferrum.toml.schema.json there.
 #include <cstdio>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "config/reference.h"

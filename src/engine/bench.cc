@@ -7,6 +7,7 @@
 
 #include "base/cores.h"
 #include "config/machine.h"
+#include "engine/memory.h"
 #include "engine/single_model.h"
 
 namespace ferrum {
@@ -33,13 +34,9 @@ SequenceDemand demand_of(const std::vector<BenchTest>& tests) {
   return demand;
 }
 
-// Larger than the caches where the memory allows: a virtual machine may show a cache that it shares with others.
 MachineRates measure_machine(int threads) {
-  const Machine machine = probe_machine();
-  int64_t bytes = int64_t{256} << 20;
-  for (const CacheInfo& cache : machine.caches) bytes = std::max(bytes, 2 * cache.bytes);
-  bytes = std::min(bytes, std::max<int64_t>(machine.memory_available / 4, int64_t{64} << 20));
-  return {measure_read_bandwidth(threads, bytes), measure_peak_rates(threads)};
+  return {measure_read_bandwidth(threads, bandwidth_buffer(probe_machine(), available_memory())),
+          measure_peak_rates(threads)};
 }
 
 // One model with its threads and step size; runs test after test.

@@ -30,9 +30,9 @@ Status check_draft_model(const Gguf& target, const Gguf& draft) {
   FERRUM_ASSIGN_OR_RETURN(const auto kind, target.get_string("tokenizer.ggml.model"));
   FERRUM_ASSIGN_OR_RETURN(const auto other_kind, draft.get_string("tokenizer.ggml.model"));
   if (kind != other_kind) {
-    return invalid_argument("the draft model's tokenizer is of the kind " + quoted(other_kind.value_or("none")) +
-                            ", the model's of the kind " + quoted(kind.value_or("none")) +
-                            ": a draft model must have the model's vocabulary");
+    return invalid_argument("the draft model's tokenizer is of the kind " +
+                            ferrum::quoted(other_kind.value_or("none")) + ", the model's of the kind " +
+                            ferrum::quoted(kind.value_or("none")) + ": a draft model must have the model's vocabulary");
   }
   FERRUM_ASSIGN_OR_RETURN(const std::vector<std::string>* const tokens, tokens_of(target));
   FERRUM_ASSIGN_OR_RETURN(const std::vector<std::string>* const others, tokens_of(draft));
@@ -41,8 +41,8 @@ Status check_draft_model(const Gguf& target, const Gguf& draft) {
       std::mismatch(tokens->begin(), tokens->begin() + static_cast<std::ptrdiff_t>(both), others->begin());
   const auto id = static_cast<size_t>(differs.first - tokens->begin());
   if (id == both) return Status::ok();
-  return invalid_argument("token " + std::to_string(id) + " is " + quoted((*others)[id]) +
-                          " in the draft model's vocabulary and " + quoted((*tokens)[id]) +
+  return invalid_argument("token " + std::to_string(id) + " is " + ferrum::quoted((*others)[id]) +
+                          " in the draft model's vocabulary and " + ferrum::quoted((*tokens)[id]) +
                           " in the model's: a draft model must have the model's vocabulary");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "base/file_pages.h"
@@ -15,9 +16,11 @@ namespace {
 
 constexpr int kMeasuredSteps = 6;
 
-void forget_experts(const Gguf& file) {
+// Of one layer only: the pages of all others may be what somebody else is computing with.
+void forget_experts(const Gguf& file, size_t layer) {
+  const std::string prefix = "blk." + std::to_string(layer) + ".";
   for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.mapped && is_expert_tensor(tensor)) {
+    if (tensor.mapped && is_expert_tensor(tensor) && tensor.name.starts_with(prefix)) {
       forget_cached_pages(file.part_name(tensor.part), file.file_offset(tensor), tensor.bytes);
     }
   }
@@ -72,14 +75,15 @@ Result<ExpertResidency> expert_residency(const DecoderWeights& weights, const Ba
 Result<ExpertSeconds> measure_expert_seconds(const Gguf& file, const EngineOptions& options) {
   FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
   FERRUM_ASSIGN_OR_RETURN(DecoderWeights weights, bind_weights(file, spec));
-  ExpertsSpec& layer = weights.layers[weights.layers.size() / 2].experts;
+  const size_t middle = weights.layers.size() / 2;
+  ExpertsSpec& layer = weights.layers[middle].experts;
   const int count = static_cast<int>(layer.experts.size()), top_k = layer.top_k;
   BackendConfig config = backend_config(options);
   config.limits.max_tokens = 1;
   config.limits.resident_experts = top_k;
   FERRUM_ASSIGN_OR_RETURN(const auto backend, make_backend(config));
   FERRUM_ASSIGN_OR_RETURN(const auto experts, backend->make_experts(std::move(layer)));
-  forget_experts(file);
+  forget_experts(file, middle);
   std::vector<double> hits, misses;
   for (int step = 0; step < kMeasuredSteps && (step + 1) * top_k <= count; ++step) {
     std::vector<int32_t> ids(static_cast<size_t>(top_k));

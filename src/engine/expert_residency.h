@@ -24,8 +24,8 @@ struct ExpertResidency {
 Result<ExpertResidency> expert_residency(const DecoderWeights& weights, const BackendConfig& config, int64_t budget);
 
 // Seconds of this machine for the experts of one token in one layer: with all of them in memory, and with all to be
-// read from the disk. Computes some layers' experts with as many places as a token needs, on pages that the
-// system was asked to forget; some tenths of a second.
+// read from the disk. Computes experts of the middle layer with as many places as a token needs, on pages of their
+// tensors that the system was asked to forget; some tenths of a second.
 struct ExpertSeconds {
   double hit = 0, miss = 0;
 };

@@ -83,7 +83,7 @@ std::string element_text(double value) {
   std::snprintf(text, sizeof(text), "%.7g", value);
   return text;
 }
-std::string element_text(const std::string& value) { return quoted(value, 80); }
+std::string element_text(const std::string& value) { return ferrum::quoted(value, 80); }
 
 // Scalars whole (long strings cut), of arrays the first elements.
 std::string value_text(const GgufValue& value) {

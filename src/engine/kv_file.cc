@@ -83,8 +83,8 @@ Status check_identity(const Header& h, const Header& ours) {
     return invalid_argument("it was saved with another model; KV fits only the model that it was computed with");
   if (h.owner != ours.owner) return invalid_argument("it belongs to another owner (cache salt)");
   if (std::memcmp(h.arithmetic, ours.arithmetic, sizeof(h.arithmetic)) != 0) {
-    return differs("the arithmetic", quoted({h.arithmetic, strnlen(h.arithmetic, sizeof(h.arithmetic))}),
-                   quoted(ours.arithmetic));
+    return differs("the arithmetic", ferrum::quoted({h.arithmetic, strnlen(h.arithmetic, sizeof(h.arithmetic))}),
+                   ferrum::quoted(ours.arithmetic));
   }
   const auto type_name = [](uint32_t type) {
     const auto dtype = dtype_from_ggml(type);
@@ -232,7 +232,7 @@ Result<SavedKv> read_kv(const KvSource& source, uint64_t size, const KvIdentity&
 
 Result<SavedKv> read_kv_file(const std::string& path, const KvIdentity& id, const std::string& owner,
                              int64_t max_blocks) {
-  const std::string name = quoted(path, 4096);
+  const std::string name = ferrum::quoted(path, 4096);
   // Without waiting for the other end of a pipe, which is then refused.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   const int error = errno;

@@ -432,7 +432,8 @@ Status estimate_streaming(const Gguf& file, MemoryPlan& plan) {
   FERRUM_ASSIGN_OR_RETURN(const ModelSpec spec, read_model_spec(file));
   FERRUM_ASSIGN_OR_RETURN(const ExpertSeconds one, measure_expert_seconds(file, plan.options));
   const Roofline work(file, spec, 0);
-  const double bandwidth = measure_read_bandwidth(plan.options.threads);
+  const double bandwidth =
+      measure_read_bandwidth(plan.options.threads, bandwidth_buffer(probe_machine(), plan.available));
   const double others = bandwidth > 0 ? (work.body().bytes + work.head().bytes) / bandwidth : 0;
   ExpertStreaming& s = *plan.streaming;
   s.hit_seconds = one.hit;

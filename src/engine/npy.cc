@@ -27,7 +27,9 @@ std::string header(int64_t rows, int64_t cols) {
 
 }  // namespace
 
-Status NpyWriter::failure() const { return io_error("cannot write " + quoted(path_) + ": " + std::strerror(errno)); }
+Status NpyWriter::failure() const {
+  return io_error("cannot write " + ferrum::quoted(path_) + ": " + std::strerror(errno));
+}
 
 Result<NpyWriter> NpyWriter::create(const std::string& path, int64_t rows, int64_t cols) {
   std::FILE* file = std::fopen(path.c_str(), "wb");

@@ -48,7 +48,7 @@ std::vector<float> logits_of(const EditedModel& edited) {
   return logits;
 }
 
-void expect_error(const EditedModel& edited, StatusCode code, std::initializer_list<std::string> words) {
+void expect_fault(const EditedModel& edited, StatusCode code, std::initializer_list<std::string> words) {
   auto backend = reference();
   const auto model = load_model(edited.open(), *backend, {});
   ASSERT_FALSE(model.is_ok()) << "accepted, though it should name " << *words.begin();
@@ -132,46 +132,46 @@ TEST(Decoder, MissingTensorsAreNamed) {
                            "blk.1.attn_v.weight", "blk.1.attn_q_norm.weight", "blk.1.attn_k_norm.weight",
                            "blk.1.attn_output.weight", "blk.1.ffn_norm.weight", "blk.1.ffn_gate.weight",
                            "blk.1.ffn_up.weight", "blk.1.ffn_down.weight", "output_norm.weight", "token_embd.weight"}) {
-    expect_error(EditedModel("qwen3").remove_tensor(name), StatusCode::kNotFound, {name, "edited.gguf"});
+    expect_fault(EditedModel("qwen3").remove_tensor(name), StatusCode::kNotFound, {name, "edited.gguf"});
   }
 }
 
 TEST(Decoder, WrongShapesNameWantedAndFound) {
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "attn_q.weight"), DType::kF32, {16, 32}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "attn_q.weight"), DType::kF32, {16, 32}), StatusCode::kCorrupt,
                {blk(0, "attn_q.weight"), "[16, 32] F32", "[32, 32]"});
-  expect_error(EditedModel("llama3").set_zeros(blk(1, "ffn_down.weight"), DType::kF32, {64, 32}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("llama3").set_zeros(blk(1, "ffn_down.weight"), DType::kF32, {64, 32}), StatusCode::kCorrupt,
                {blk(1, "ffn_down.weight"), "[64, 32] F32", "[32, 64]"});
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "attn_norm.weight"), DType::kF32, {31}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "attn_norm.weight"), DType::kF32, {31}), StatusCode::kCorrupt,
                {blk(0, "attn_norm.weight"), "[31] F32", "[32]"});
-  expect_error(EditedModel("llama3").set_zeros("output.weight", DType::kF32, {95, 32}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("llama3").set_zeros("output.weight", DType::kF32, {95, 32}), StatusCode::kCorrupt,
                {"output.weight", "[95, 32] F32", "[96, 32]"});
-  expect_error(EditedModel("qwen2").set_zeros(blk(0, "attn_q.bias"), DType::kF32, {16}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("qwen2").set_zeros(blk(0, "attn_q.bias"), DType::kF32, {16}), StatusCode::kCorrupt,
                {blk(0, "attn_q.bias"), "[16] F32", "[32]"});
-  expect_error(EditedModel("qwen3").set_zeros(blk(0, "attn_k_norm.weight"), DType::kF32, {8}), StatusCode::kCorrupt,
+  expect_fault(EditedModel("qwen3").set_zeros(blk(0, "attn_k_norm.weight"), DType::kF32, {8}), StatusCode::kCorrupt,
                {blk(0, "attn_k_norm.weight"), "[8] F32", "[16]"});
   // Metadata that promise more than the tensors hold.
-  expect_error(EditedModel("llama3").set_int("llama.feed_forward_length", 128), StatusCode::kCorrupt,
+  expect_fault(EditedModel("llama3").set_int("llama.feed_forward_length", 128), StatusCode::kCorrupt,
                {"ffn_gate.weight", "[128, 32]"});
-  expect_error(EditedModel("llama3").set_int("llama.block_count", 3), StatusCode::kNotFound,
+  expect_fault(EditedModel("llama3").set_int("llama.block_count", 3), StatusCode::kNotFound,
                {"blk.2.attn_norm.weight"});
 }
 
 TEST(Decoder, WrongTypesAreNamed) {
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "attn_q.weight"), DType::kI32, {32, 32}),
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "attn_q.weight"), DType::kI32, {32, 32}),
                StatusCode::kUnsupported, {blk(0, "attn_q.weight"), "I32"});
-  expect_error(EditedModel("llama3").set_zeros("token_embd.weight", DType::kI8, {96, 32}), StatusCode::kUnsupported,
+  expect_fault(EditedModel("llama3").set_zeros("token_embd.weight", DType::kI8, {96, 32}), StatusCode::kUnsupported,
                {"token_embd.weight", "I8"});
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "attn_norm.weight"), DType::kF16, {32}), StatusCode::kUnsupported,
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "attn_norm.weight"), DType::kF16, {32}), StatusCode::kUnsupported,
                {blk(0, "attn_norm.weight"), "F16"});
 }
 
 TEST(Decoder, TensorsWithoutAPlaceAreRefused) {
-  expect_error(EditedModel("llama3").set_int("llama.block_count", 1), StatusCode::kUnsupported, {"blk.1."});
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "attn_q_norm.weight"), DType::kF32, {16}),
+  expect_fault(EditedModel("llama3").set_int("llama.block_count", 1), StatusCode::kUnsupported, {"blk.1."});
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "attn_q_norm.weight"), DType::kF32, {16}),
                StatusCode::kUnsupported, {blk(0, "attn_q_norm.weight"), "no place"});
-  expect_error(EditedModel("llama3").set_zeros(blk(0, "ffn_gate_exps.weight"), DType::kF32, {2, 64, 32}),
+  expect_fault(EditedModel("llama3").set_zeros(blk(0, "ffn_gate_exps.weight"), DType::kF32, {2, 64, 32}),
                StatusCode::kUnsupported, {blk(0, "ffn_gate_exps.weight")});
-  expect_error(EditedModel("qwen3").set_zeros("evil\x1b]0;name", DType::kF32, {2}), StatusCode::kUnsupported,
+  expect_fault(EditedModel("qwen3").set_zeros("evil\x1b]0;name", DType::kF32, {2}), StatusCode::kUnsupported,
                {"'evil\\x1b]0;name'"});
 }
 
@@ -244,17 +244,17 @@ TEST(DecoderExperts, MissingTensorsAreNamed) {
   for (const char* name :
        {"ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight",
         "ffn_gate_inp_shexp.weight", "ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight"}) {
-    expect_error(EditedModel("qwen2moe").remove_tensor(blk(1, name)), StatusCode::kNotFound, {blk(1, name)});
+    expect_fault(EditedModel("qwen2moe").remove_tensor(blk(1, name)), StatusCode::kNotFound, {blk(1, name)});
   }
   EditedModel separate("mixtral");
   split_experts(separate, 1, "ffn_up");
-  expect_error(separate.remove_tensor(blk(1, "ffn_up.2.weight")), StatusCode::kNotFound, {blk(1, "ffn_up.2.weight")});
+  expect_fault(separate.remove_tensor(blk(1, "ffn_up.2.weight")), StatusCode::kNotFound, {blk(1, "ffn_up.2.weight")});
 }
 
 TEST(DecoderExperts, StacksThatDoNotDivideAreNamed) {
   const auto wrong = [](const std::string& name, std::initializer_list<int64_t> shape,
                         std::initializer_list<std::string> words) {
-    expect_error(EditedModel("qwen3moe").set_zeros(name, DType::kF32, shape), StatusCode::kCorrupt, words);
+    expect_fault(EditedModel("qwen3moe").set_zeros(name, DType::kF32, shape), StatusCode::kCorrupt, words);
   };
   const std::string gate = blk(1, "ffn_gate_exps.weight"), down = blk(0, "ffn_down_exps.weight");
   wrong(gate, {7, 16, 32}, {gate, "[7, 16, 32] F32", "[8, 16, 32]"});
@@ -262,9 +262,9 @@ TEST(DecoderExperts, StacksThatDoNotDivideAreNamed) {
   wrong(down, {8, 16, 32}, {down, "[8, 16, 32] F32", "[8, 32, 16]"});
   wrong(blk(0, "ffn_gate_inp.weight"), {7, 32}, {"ffn_gate_inp.weight", "[7, 32]", "[8, 32]"});
   // Metadata that promise other experts than the tensors hold.
-  expect_error(EditedModel("qwen3moe").set_int("qwen3moe.expert_count", 16), StatusCode::kCorrupt,
+  expect_fault(EditedModel("qwen3moe").set_int("qwen3moe.expert_count", 16), StatusCode::kCorrupt,
                {blk(0, "ffn_gate_inp.weight"), "[16, 32]"});
-  expect_error(EditedModel("qwen3moe").set_int("qwen3moe.expert_feed_forward_length", 8), StatusCode::kCorrupt,
+  expect_fault(EditedModel("qwen3moe").set_int("qwen3moe.expert_feed_forward_length", 8), StatusCode::kCorrupt,
                {blk(0, "ffn_gate_exps.weight"), "[8, 8, 32]"});
 }
 
@@ -273,23 +273,23 @@ TEST(DecoderExperts, ARouterThatIsNoNumberIsNamedWhenItIsLoaded) {
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     std::vector<float> values(8 * 32, 0.5f);
     values[77] = bad;
-    expect_error(EditedModel("qwen3moe").set_tensor(router, values, {8, 32}), StatusCode::kCorrupt, {router, "NaN"});
-    expect_error(EditedModel("qwen3moe").set_tensor(bias, {0, 0, 0, bad, 0, 0, 0, 0}, {8}), StatusCode::kCorrupt,
+    expect_fault(EditedModel("qwen3moe").set_tensor(router, values, {8, 32}), StatusCode::kCorrupt, {router, "NaN"});
+    expect_fault(EditedModel("qwen3moe").set_tensor(bias, {0, 0, 0, bad, 0, 0, 0, 0}, {8}), StatusCode::kCorrupt,
                  {bias, "NaN"});
   }
   const std::vector<uint16_t> bf16(8 * 32, 0x7F80), f16(8 * 32, 0x7C01);
-  expect_error(EditedModel("qwen3moe").set_tensor(router, ConstView(bf16.data(), DType::kBF16, {8, 32})),
+  expect_fault(EditedModel("qwen3moe").set_tensor(router, ConstView(bf16.data(), DType::kBF16, {8, 32})),
                StatusCode::kCorrupt, {router, "NaN"});
-  expect_error(EditedModel("qwen3moe").set_tensor(router, ConstView(f16.data(), DType::kF16, {8, 32})),
+  expect_fault(EditedModel("qwen3moe").set_tensor(router, ConstView(f16.data(), DType::kF16, {8, 32})),
                StatusCode::kCorrupt, {router, "NaN"});
 }
 
 TEST(DecoderExperts, WrongTypesAndStrangersAreNamed) {
-  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.weight"), DType::kI32, {8, 16, 32}),
+  expect_fault(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.weight"), DType::kI32, {8, 16, 32}),
                StatusCode::kUnsupported, {blk(0, "ffn_up_exps.weight"), "I32"});
-  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_gate.weight"), DType::kF32, {48, 32}),
+  expect_fault(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_gate.weight"), DType::kF32, {48, 32}),
                StatusCode::kUnsupported, {blk(0, "ffn_gate.weight"), "no place"});
-  expect_error(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.bias"), DType::kF32, {8, 16}),
+  expect_fault(EditedModel("qwen3moe").set_zeros(blk(0, "ffn_up_exps.bias"), DType::kF32, {8, 16}),
                StatusCode::kUnsupported, {blk(0, "ffn_up_exps.bias"), "no place"});
 }
 

@@ -325,7 +325,7 @@ class SpecReader {
       FERRUM_ASSIGN_OR_RETURN(const double yarn_factor, float_or("rope.scaling.yarn_attn_factor", 1.0));
       rope.attention_factor = factor * yarn_factor;
     } else {
-      return unsupported("metadata key '" + key("rope.scaling.type") + "' is " + quoted(name) +
+      return unsupported("metadata key '" + key("rope.scaling.type") + "' is " + ferrum::quoted(name) +
                          "; Ferrum knows none, linear, llama3 and yarn");
     }
     return Status::ok();
@@ -387,7 +387,7 @@ Result<ModelSpec> read_model_spec(const Gguf& file) {
     return not_found("metadata key 'general.architecture' is missing; the file does not say what it is");
   const ArchitectureTraits* traits = find_architecture(*architecture);
   if (traits == nullptr) {
-    return unsupported("architecture " + quoted(*architecture) + " is not supported; Ferrum knows " +
+    return unsupported("architecture " + ferrum::quoted(*architecture) + " is not supported; Ferrum knows " +
                        architecture_names());
   }
   return SpecReader(file, *traits).read();

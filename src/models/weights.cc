@@ -239,7 +239,7 @@ class Binder {
   Status refuse_unused() const {
     for (const GgufTensor& tensor : file_.tensors()) {
       if (used_.contains(tensor.name) || tensor.name == "rope_freqs.weight" || is_ignorable(tensor.name)) continue;
-      return unsupported("tensor " + quoted(tensor.name) + " has no place in a network of architecture '" +
+      return unsupported("tensor " + ferrum::quoted(tensor.name) + " has no place in a network of architecture '" +
                          spec_.architecture + "' with " + std::to_string(spec_.num_layers) +
                          " layers; to ignore it would compute something else than the file means");
     }
@@ -263,7 +263,7 @@ class Binder {
 Status check_router(const LayerWeights& layer) {
   const auto check = [](const std::string& name, const ConstView& view) {
     if (!has_no_number(view)) return Status::ok();
-    return corrupt("tensor " + quoted(name) +
+    return corrupt("tensor " + ferrum::quoted(name) +
                    " has elements that are NaN or infinite: no token could be routed; is the " + "file damaged?");
   };
   for (const WeightRef& part : layer.router.parts) FERRUM_RETURN_IF_ERROR(check(part.name, part.matrix));

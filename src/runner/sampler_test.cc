@@ -13,7 +13,7 @@
 namespace ferrum {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TokenId sample(Sampler& sampler, const std::vector<float>& logits, const std::vector<TokenId>& history) {
   SamplerScratch scratch;
@@ -31,7 +31,7 @@ SamplingParams greedy() {
 TEST(Sampler, GreedyTakesTheLowestIdOfTheBest) {
   Sampler sampler(greedy(), 1);
   EXPECT_EQ(sample(sampler, {0, 3, 1, 3}, {0}), 1);
-  EXPECT_EQ(sample(sampler, {-kInf, -kInf, -5}, {0}), 2);
+  EXPECT_EQ(sample(sampler, {-kInfinity, -kInfinity, -5}, {0}), 2);
 }
 
 TEST(Sampler, BiasBansAndForces) {
@@ -71,13 +71,13 @@ TEST(Sampler, BadLogitsAreAnErrorAndTheSamplerGoesOn) {
     Sampler sampler(params, 1);
     SamplerScratch scratch;
     const std::vector<TokenId> history = {0};
-    for (float bad : {std::nanf(""), kInf}) {
+    for (float bad : {std::nanf(""), kInfinity}) {
       const std::vector<float> logits = {1, bad, 2};
       const auto result = sampler.sample({logits, history}, scratch);
       ASSERT_FALSE(result.is_ok());
       EXPECT_EQ(result.status().code(), StatusCode::kInternal);
     }
-    const std::vector<float> nothing(3, -kInf);
+    const std::vector<float> nothing(3, -kInfinity);
     EXPECT_FALSE(sampler.sample({nothing, history}, scratch).is_ok());
     EXPECT_EQ(sample(sampler, {0, 50, 0}, history), 1);
   }

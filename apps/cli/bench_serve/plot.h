@@ -1,7 +1,7 @@
 // Results of load runs as a drawing (SVG 1.1): throughput and latencies by load, one colour per result.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

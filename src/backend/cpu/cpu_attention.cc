@@ -9,10 +9,9 @@
 namespace ferrum {
 namespace {
 
-constexpr int64_t kRowsPerTask = 48;         // heads of tokens for which a task reads the KV once
-constexpr int64_t kTasksPerThread = 4;       // with fewer, threads would wait for the last task
-constexpr int64_t kPartsPerThread = 16;      // computed before they are merged
-constexpr int64_t kElementsPerPiece = 8192;  // of work that is worth waking the pool
+constexpr int64_t kRowsPerTask = 48;     // heads of tokens for which a task reads the KV once
+constexpr int64_t kTasksPerThread = 4;   // with fewer, threads would wait for the last task
+constexpr int64_t kPartsPerThread = 16;  // computed before they are merged
 
 struct Cut {
   const AttentionPlan& plan;

@@ -21,11 +21,8 @@ namespace {
 
 constexpr int64_t kPieceRows = CpuMatrix::kPieceRows;
 // Tokens of an expert that go through a piece together: their results stay in the first-level cache.
-constexpr int64_t kTokensPerPass = 128;
-// Multiply-adds that are worth handing out, and below which a loop is not shared at all.
-constexpr int64_t kWorkPerGrain = int64_t{1} << 16;
-constexpr int64_t kWorthSharing = int64_t{1} << 18;
-constexpr int64_t kElementsPerGrain = 16384;  // likewise, of simple work
+constexpr int64_t kTokensPerPiece = 128;
+constexpr int64_t kWorkPerGrain = int64_t{1} << 16;  // multiply-adds that are worth handing out
 
 // Pieces of a loop that a thread takes at a time.
 int64_t grain_of(int64_t pieces, int64_t multiply_adds) {
@@ -169,9 +166,9 @@ class CpuExperts final : public Experts {
     const CpuExpert& expert = (*store_)[id];
     const int64_t first = plan().expert_offsets()[static_cast<size_t>(id)], rows = plan().rows_of(id);
     const int64_t width = expert.gate.rows_of(piece);
-    alignas(64) float gate[kTokensPerPass * kPieceRows], up[kTokensPerPass * kPieceRows];
-    for (int64_t done = 0; done < rows; done += kTokensPerPass) {
-      const int64_t count = std::min(kTokensPerPass, rows - done);
+    alignas(64) float gate[kTokensPerPiece * kPieceRows], up[kTokensPerPiece * kPieceRows];
+    for (int64_t done = 0; done < rows; done += kTokensPerPiece) {
+      const int64_t count = std::min(kTokensPerPiece, rows - done);
       const auto compute = [&](const CpuInput& x, int64_t at) {
         expert.gate.compute(piece, x, gate + at * width, width);
         expert.up.compute(piece, x, up + at * width, width);
@@ -227,9 +224,9 @@ class CpuExperts final : public Experts {
     const CpuMatrix& matrix = (*store_)[id].down;
     const int64_t first = plan().expert_offsets()[static_cast<size_t>(id)], rows = plan().rows_of(id);
     const int64_t width = matrix.rows_of(piece);
-    alignas(64) float result[kTokensPerPass * kPieceRows];
-    for (int64_t done = 0; done < rows; done += kTokensPerPass) {
-      const int64_t count = std::min(kTokensPerPass, rows - done);
+    alignas(64) float result[kTokensPerPiece * kPieceRows];
+    for (int64_t done = 0; done < rows; done += kTokensPerPiece) {
+      const int64_t count = std::min(kTokensPerPiece, rows - done);
       matrix.compute(piece, hidden.from_row(first + done, count), result, kPieceRows);
       for (int64_t i = 0; i < count; ++i) {
         const auto row = static_cast<size_t>(first + done + i);

@@ -27,10 +27,6 @@ static_assert(kTokensPerTile % kFloatTileTokens == 0 && kTokensPerPass % kTokens
 // The same of one piece of stored rows.
 constexpr int64_t kTokensPerStoredPass = 32;
 
-// Multiply-adds below which one thread is done before others would have started: some four microseconds.
-constexpr int64_t kWorthSharing = int64_t{1} << 18;
-constexpr int64_t kElementsPerGrain = 16384;  // likewise, activations to quantise
-
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Passes as even as tiles allow. Rows of float weights count as if they were quantised.

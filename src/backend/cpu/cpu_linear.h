@@ -4,6 +4,10 @@
 
 namespace ferrum {
 
+// Multiply-adds below which one thread is done before others would have started: some four microseconds.
+inline constexpr int64_t kWorthSharing = int64_t{1} << 18;
+inline constexpr int64_t kElementsPerGrain = 16384;  // likewise, of simple work
+
 // The context outlives the Linear. kCorrupt or kInvalidArgument as validate_linear; kCapacity when the system has no
 // memory for the scratch.
 Result<std::unique_ptr<Linear>> make_cpu_linear(CpuContext& context, LinearSpec spec);

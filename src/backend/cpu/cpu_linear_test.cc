@@ -218,13 +218,13 @@ TEST_P(LinearOfType, NotANumberInAScaleOrAnActivationShowsAndDoesNoHarm) {
   }
 }
 
-std::vector<DType> types() {
+std::vector<DType> weight_types() {
   std::vector<DType> all;
   for (const DTypeInfo& t : all_dtypes()) all.push_back(t.dtype);
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryType, LinearOfType, ::testing::ValuesIn(types()),
+INSTANTIATE_TEST_SUITE_P(EveryType, LinearOfType, ::testing::ValuesIn(weight_types()),
                          [](const auto& type) { return std::string(to_string(type.param)); });
 
 TEST(CpuLinear, PartsOfMixedTypesStandSideBySide) {

@@ -13,9 +13,6 @@
 namespace ferrum {
 namespace {
 
-// Waking the pool costs a few microseconds: elements of simple work that are worth it.
-constexpr int64_t kElementsPerPiece = 8192;
-
 std::byte* element_of(const View& cache, int64_t index) {
   return static_cast<std::byte*>(cache.data) + bytes_of(cache.dtype, index);
 }

@@ -5,6 +5,9 @@
 
 namespace ferrum {
 
+// Waking the pool costs a few microseconds: elements of simple work that are worth it.
+inline constexpr int64_t kElementsPerPiece = 8192;
+
 // Cuts each op into rows (or tokens and KV heads) for the thread pool; the arithmetic is in the kernels.
 class CpuOps final : public Ops {
  public:

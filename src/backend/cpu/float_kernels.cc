@@ -13,6 +13,7 @@ namespace ferrum {
 extern const FloatKernels kFloatKernels_baseline;
 #if defined(__x86_64__)
 extern const FloatKernels kFloatKernels_avx2;
+#if defined(FERRUM_BUILD_AVX512)
 extern const FloatKernels kFloatKernels_avx512;
 void bf16_panel_dot_avx512(const DotTask& task);
 void pack_bf16_tile_avx512(const TileTask& task);
@@ -35,6 +36,7 @@ bool has_amx_bf16() {
 }
 
 }  // namespace
+#endif
 #elif defined(__aarch64__)
 extern const FloatKernels kFloatKernels_neon;
 #endif
@@ -42,7 +44,9 @@ extern const FloatKernels kFloatKernels_neon;
 const FloatKernels& cpu_float_kernels(CpuIsa isa) {
   FERRUM_CHECK(cpu_isa_available(isa), "kernels of an instruction set that this machine lacks");
 #if defined(__x86_64__)
+#if defined(FERRUM_BUILD_AVX512)
   if (isa == CpuIsa::kAvx512) return kFloatKernels_avx512;
+#endif
   if (isa == CpuIsa::kAvx2) return kFloatKernels_avx2;
 #elif defined(__aarch64__)
   if (isa == CpuIsa::kNeon) return kFloatKernels_neon;
@@ -52,7 +56,7 @@ const FloatKernels& cpu_float_kernels(CpuIsa isa) {
 
 std::vector<RoundedBf16> all_rounded_bf16() {
   std::vector<RoundedBf16> all;
-#if defined(__x86_64__)
+#if defined(FERRUM_BUILD_AVX512)
   if (!cpu_isa_available(CpuIsa::kAvx512) || __builtin_cpu_supports("avx512bf16") == 0) return all;
   if (has_amx_bf16()) all.push_back({"amx_bf16", {round_to_bf16_amx, 2, bf16_panel_dot_amx}});
   all.push_back({"avx512_bf16", {pack_bf16_tile_avx512, 2, bf16_panel_dot_avx512}});

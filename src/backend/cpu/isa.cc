@@ -42,9 +42,13 @@ bool cpu_isa_available(CpuIsa isa) {
     case CpuIsa::kNeon: return false;
     case CpuIsa::kAvx2: return avx2;
     case CpuIsa::kAvx512:
+#if defined(FERRUM_BUILD_AVX512)
       return avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
              __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
              __builtin_cpu_supports("avx512vnni") != 0;
+#else
+      return false;
+#endif
   }
   return false;
 #elif defined(__aarch64__)

@@ -33,7 +33,7 @@ std::unique_ptr<Backend> rounding(int threads, int max_tokens = 64) {
       .value();
 }
 
-std::vector<float> run(Backend& backend, const LinearSpec& spec, Matrix& x) {
+std::vector<float> rounded_run(Backend& backend, const LinearSpec& spec, Matrix& x) {
   const std::unique_ptr<Linear> linear = backend.make_linear(spec).value();
   Matrix y(x.rows_, linear->out_features());
   linear->forward(backend.ops(), x.view(), y.view());
@@ -85,7 +85,7 @@ void expect_within_bound(const RoundedBf16& how, int64_t rows, int64_t columns, 
   for (int64_t row = 0; row < rows; ++row) values.push_back(w.values(row));
   for (const int64_t tokens : {1, 2, 13, 16, 33, 47}) {
     Matrix x = Matrix::random(random, tokens, columns);
-    const std::vector<float> expected = run(*reference, {{weight}}, x), got = products(how.kernel, weight, x);
+    const std::vector<float> expected = rounded_run(*reference, {{weight}}, x), got = products(how.kernel, weight, x);
     for (int64_t i = 0; i < tokens * rows; ++i) {
       const std::vector<float>& row = values[static_cast<size_t>(i % rows)];
       double magnitude = 0;
@@ -132,8 +132,8 @@ TEST_F(RoundedBf16Products, OfABackendAreTheSameBitsOnAnyThreads) {
   const Stored w = random_stored(random, DType::kBF16, rows, columns);
   const LinearSpec spec{{{.name = "w", .matrix = w.view(), .bias = {}}}};
   Matrix all = Matrix::random(random, tokens, columns);
-  const std::vector<float> together = run(*rounding(1, tokens), spec, all);
-  EXPECT_TRUE(same_bits(together, run(*rounding(3, tokens), spec, all)));
+  const std::vector<float> together = rounded_run(*rounding(1, tokens), spec, all);
+  EXPECT_TRUE(same_bits(together, rounded_run(*rounding(3, tokens), spec, all)));
   EXPECT_TRUE(same_bits(together, products(cpu_rounded_bf16().kernel, spec.parts[0], all)));
 }
 
@@ -143,9 +143,9 @@ TEST_F(RoundedBf16Products, ShowANumberThatIsNoneInItsTokenOnly) {
   const LinearSpec spec{{{.name = "w", .matrix = w.view(), .bias = {}}}};
   Matrix x = Matrix::random(random, 3, 70);
   const auto backend = rounding(2);
-  const std::vector<float> clean = run(*backend, spec, x);
+  const std::vector<float> clean = rounded_run(*backend, spec, x);
   x.row(1)[69] = std::numeric_limits<float>::quiet_NaN();
-  const std::vector<float> got = run(*backend, spec, x);
+  const std::vector<float> got = rounded_run(*backend, spec, x);
   for (size_t r = 0; r < 20; ++r) {
     EXPECT_EQ(got[r], clean[r]);
     EXPECT_TRUE(std::isnan(got[20 + r]));
@@ -163,10 +163,10 @@ TEST_F(RoundedBf16Products, StandBesideOtherTypesInOneLinear) {
                              {.name = "c", .matrix = quantised.view(), .bias = {}}};
   Matrix x = Matrix::random(random, 14, 96);
   const auto backend = rounding(2);
-  const std::vector<float> all = run(*backend, {{parts[0], parts[1], parts[2]}}, x);
+  const std::vector<float> all = rounded_run(*backend, {{parts[0], parts[1], parts[2]}}, x);
   int64_t column = 0;
   for (const WeightRef& part : parts) {
-    const std::vector<float> alone = run(*backend, {{part}}, x);
+    const std::vector<float> alone = rounded_run(*backend, {{part}}, x);
     const int64_t rows = part.matrix.dim(0);
     for (int64_t i = 0; i < 14 * rows; ++i) {
       ASSERT_EQ(all[static_cast<size_t>(i / rows * 92 + column + i % rows)], alone[static_cast<size_t>(i)])

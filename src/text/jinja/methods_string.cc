@@ -183,7 +183,7 @@ Result<Value> suffix_removed(Runtime& runtime, const Value& self, CallArgs& args
 }
 
 template <std::string (*convert)(std::string_view)>
-Result<Value> mapped(Runtime& runtime, const Value& self, CallArgs& args) {
+Result<Value> converted(Runtime& runtime, const Value& self, CallArgs& args) {
   FERRUM_RETURN_IF_ERROR(BoundArgs::bind("this method", args, {}).status());
   FERRUM_RETURN_IF_ERROR(runtime.charge(self.text().size() / 16));
   return runtime.string(convert(self.text()));
@@ -294,12 +294,12 @@ MethodBody find_string_method(std::string_view name) {
       {"replace", replace},
       {"removeprefix", prefix_removed},
       {"removesuffix", suffix_removed},
-      {"upper", mapped<to_upper>},
-      {"lower", mapped<to_lower>},
-      {"casefold", mapped<to_lower>},
-      {"title", mapped<to_title>},
-      {"capitalize", mapped<capitalize>},
-      {"swapcase", mapped<swap_case>},
+      {"upper", converted<to_upper>},
+      {"lower", converted<to_lower>},
+      {"casefold", converted<to_lower>},
+      {"title", converted<to_title>},
+      {"capitalize", converted<capitalize>},
+      {"swapcase", converted<swap_case>},
       {"join", join},
       {"format", format},
       {"isspace", all<is_space>},
