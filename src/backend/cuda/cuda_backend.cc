@@ -36,7 +36,9 @@ Result<std::unique_ptr<Linear>> CudaBackend::make_linear(LinearSpec spec) {
 Result<std::unique_ptr<Experts>> CudaBackend::make_experts(ExpertsSpec spec) {
   FERRUM_RETURN_IF_ERROR(validate_experts(spec));
   if (limits_.resident_experts > 0) {
-    return unsupported("backend 'cuda' keeps all experts in the memory of the device; without an expert cache, please");
+    return unsupported(
+        "backend 'cuda' keeps all experts in the memory of the device; unset FERRUM_EXPERT_CACHE, or use backend "
+        "'cpu'");
   }
   return make_cuda_experts(spec, queue_, expert_scratch_, limits_.max_tokens);
 }
