@@ -18,15 +18,18 @@ std::string repair(const std::vector<std::string>& parts) {
 
 constexpr char kBad[] = "\xef\xbf\xbd";  // U+FFFD
 
+std::string bad(int times) {
+  std::string text;
+  for (int i = 0; i < times; ++i) text += kBad;
+  return text;
+}
+
 TEST(Unicode, ReplacesEachMaximalSubpart) {
   // Unicode 15, tables 3-8 to 3-11.
-  EXPECT_EQ(repair({"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41"}),
-            std::string(kBad) + kBad + kBad + kBad + kBad + kBad + kBad + kBad + "A");
-  EXPECT_EQ(repair({"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41"}),
-            std::string(kBad) + kBad + kBad + kBad + kBad + kBad + kBad + kBad + "A");
-  EXPECT_EQ(repair({"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42"}),
-            std::string(kBad) + kBad + kBad + kBad + kBad + "A" + kBad + kBad + "B");
-  EXPECT_EQ(repair({"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41"}), std::string(kBad) + kBad + kBad + kBad + "A");
+  EXPECT_EQ(repair({"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41"}), bad(8) + "A");
+  EXPECT_EQ(repair({"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41"}), bad(8) + "A");
+  EXPECT_EQ(repair({"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42"}), bad(5) + "A" + bad(2) + "B");
+  EXPECT_EQ(repair({"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41"}), bad(4) + "A");
 }
 
 TEST(Unicode, HoldsBackOnlyUnfinishedCharacters) {

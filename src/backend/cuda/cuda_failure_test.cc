@@ -96,7 +96,7 @@ TEST(CudaFailure, OfAnOpShowsAtTheNextCopyThatWaits) {
 }
 
 std::unique_ptr<Runner> make_runner(std::unique_ptr<Backend> backend) {
-  auto file = Gguf::open(std::string(FERRUM_SOURCE_DIR) + "/tests/data/models/qwen3moe.gguf");
+  auto file = Gguf::open(FERRUM_SOURCE_DIR "/tests/data/models/qwen3moe.gguf");
   auto model = load_model(*file, *backend, {});
   EXPECT_TRUE(model.is_ok()) << model.status().message();
   RunnerOptions options;
