@@ -93,6 +93,13 @@ class Peer(Engine):
         return float(row[1].split("|")[4])
 
 
+def test_names(names):
+    unknown = [name for name in names.split(",") if name not in TESTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no test is called {unknown[0]}; there are {', '.join(TESTS)}")
+    return names.split(",")
+
+
 def variants(args):
     """Name -> its engines, one per setting of its switches."""
     engines = {"ferrum": [Ferrum("ferrum", args)]}
@@ -142,7 +149,7 @@ def main():
     parser.add_argument("--ik", help="where ik_llama.cpp's programs are")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tests", type=lambda names: names.split(","), default=list(TESTS), help="of " + ", ".join(TESTS))
+    parser.add_argument("--tests", type=test_names, default=list(TESTS), help="of " + ", ".join(TESTS))
     parser.add_argument("--under", default="", help="what runs each measurement, such as a program that stops all others")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()

@@ -32,6 +32,13 @@ FIGURES = [  # title, path in the JSON of bench-serve, factor, whether larger is
 ]
 
 
+def workload_names(names):
+    unknown = [name for name in names.split(",") if name not in WORKLOADS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no workload is called {unknown[0]}; there are {', '.join(WORKLOADS)}")
+    return names.split(",")
+
+
 def server_commands(args, context):
     """Name -> (command, port). Both with the same threads, and room for the same number of sequences."""
     threads, seqs = str(args.threads), str(args.concurrency)
@@ -89,7 +96,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--workloads", type=lambda names: names.split(","), default=list(WORKLOADS), metavar="NAME,...",
+    parser.add_argument("--workloads", type=workload_names, default=list(WORKLOADS), metavar="NAME,...",
                         help="of " + ", ".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--context", type=int, default=2048, help="tokens of one sequence")
