@@ -55,7 +55,8 @@ def end_of_header(data):
     def skip(kind):
         nonlocal position
         if kind == 8:
-            position += take("Q")
+            length = take("Q")  # first: += would add to the position before it
+            position += length
         elif kind == 9:
             element, count = take("I"), take("Q")
             for _ in range(count):
@@ -69,7 +70,8 @@ def end_of_header(data):
         skip(take("I"))
     for _ in range(tensors):
         skip(8)
-        position += 8 * take("I") + 4 + 8
+        dims = take("I")
+        position += 8 * dims + 4 + 8
     return (position + 31) // 32 * 32
 
 

@@ -35,7 +35,7 @@ def test_the_users_own_file_is_found(ferrum, model, tmp_path):
     ("[cpu]\nthreads = \n", [":2:", "malformed"]),
     ("[cpu]\nthread = 1\n", [":2:1", "did you mean cpu.threads?"]),
     ("[cpu]\nthreads = 'two'\n", [":2:11", "expected an integer"]),
-    ("[cuda]\ngraph = true\n", ["FERRUM_CUDA_GRAPH", "config_file", "no CUDA kernels"]),
+    ("[cuda]\ngraph = true\n", ["FERRUM_CUDA_GRAPH", "config_file", "none of the CUDA kernels"]),
 ])
 def test_a_bad_file_is_exit_code_2_with_its_place(ferrum, model, tmp_path, text, parts):
     file = tmp_path / "bad.toml"
