@@ -14,7 +14,6 @@ constexpr ConstView DeviceBatch::*kArrays[] = {
     &DeviceBatch::kv_lens, &DeviceBatch::block_tables, &DeviceBatch::logit_rows};
 
 size_t bytes_in(const ConstView& v) { return v.rank == 0 ? 0 : bytes_of(v.dtype, v.elements()); }
-size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 }  // namespace
 
@@ -63,7 +62,7 @@ Result<DeviceBatch> CudaBackend::upload(const Batch& batch) {
   if (upload_in_flight_) FERRUM_RETURN_IF_ERROR(queue_.device().synchronize());
   DeviceBatch arrays = host_views(batch);
   size_t total = 0;
-  for (const auto array : kArrays) total += aligned(bytes_in(arrays.*array));
+  for (const auto array : kArrays) total += aligned_on_device(bytes_in(arrays.*array));
   FERRUM_RETURN_IF_ERROR(grow(staging_, total, true));
   FERRUM_RETURN_IF_ERROR(grow(uploaded_, total, false));
   size_t at = 0;
@@ -72,7 +71,7 @@ Result<DeviceBatch> CudaBackend::upload(const Batch& batch) {
     const size_t bytes = bytes_in(view);
     if (bytes > 0) std::memcpy(static_cast<std::byte*>(staging_.data()) + at, view.data, bytes);
     view.data = static_cast<std::byte*>(uploaded_.data()) + at;
-    at += aligned(bytes);
+    at += aligned_on_device(bytes);
   }
   FERRUM_RETURN_IF_ERROR(queue_.device().copy_to_device(uploaded_.data(), staging_.data(), total));
   upload_in_flight_ = true;

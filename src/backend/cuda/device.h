@@ -11,6 +11,10 @@
 
 namespace ferrum::cuda {
 
+// Bytes that an array takes in memory that it shares with others: what vector loads and a warp's reads in a row ask
+// for, and more.
+constexpr size_t aligned_on_device(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 struct DeviceFacts {
   std::string name;            // "NVIDIA H200"
   int compute_capability = 0;  // major * 10 + minor

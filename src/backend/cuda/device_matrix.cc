@@ -6,9 +6,6 @@
 namespace ferrum::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;  // of each array: what vector loads and a warp's reads in a row ask for, and more
-constexpr size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 // A matrix on its way.
 struct Entry {
   const WeightRef* ref;
@@ -35,7 +32,8 @@ void for_each_array(Entry& e, const Visit& visit) {
 
 Status copy_entries(Device& device, std::vector<Entry>& entries, Buffer& buffer) {
   size_t total = 0;
-  for (Entry& e : entries) for_each_array(e, [&](const void*, size_t bytes, auto&) { total += aligned(bytes); });
+  for (Entry& e : entries)
+    for_each_array(e, [&](const void*, size_t bytes, auto&) { total += aligned_on_device(bytes); });
   FERRUM_ASSIGN_OR_RETURN(buffer, device.allocate(total));
   auto* place = static_cast<std::byte*>(buffer.data());
   Status status;
@@ -43,7 +41,7 @@ Status copy_entries(Device& device, std::vector<Entry>& entries, Buffer& buffer)
     for_each_array(e, [&](const void* data, size_t bytes, auto& pointer) {
       pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(place);
       if (status.is_ok()) status = device.copy_to_device(place, data, bytes);
-      place += aligned(bytes);
+      place += aligned_on_device(bytes);
     });
   }
   FERRUM_RETURN_IF_ERROR(status);
@@ -67,11 +65,12 @@ Result<DeviceMatrices> copy_matrices(Device& device, const std::vector<WeightRef
 }
 
 int64_t matrix_bytes(DType dtype, int64_t rows, int64_t columns) {
-  if (format_index(dtype) < 0) return static_cast<int64_t>(aligned(bytes_of(dtype, rows * columns)));
+  if (format_index(dtype) < 0) return static_cast<int64_t>(aligned_on_device(bytes_of(dtype, rows * columns)));
   const PackedSizes n = packed_sizes(dtype, rows, columns);
-  return static_cast<int64_t>(aligned(n.low * sizeof(uint32_t)) + aligned(n.high * sizeof(uint16_t)) +
-                              aligned(n.scales) + aligned(n.mins) + aligned(n.d * sizeof(uint16_t)) +
-                              aligned(n.m * sizeof(uint16_t)));
+  return static_cast<int64_t>(aligned_on_device(n.low * sizeof(uint32_t)) +
+                              aligned_on_device(n.high * sizeof(uint16_t)) + aligned_on_device(n.scales) +
+                              aligned_on_device(n.mins) + aligned_on_device(n.d * sizeof(uint16_t)) +
+                              aligned_on_device(n.m * sizeof(uint16_t)));
 }
 
 }  // namespace ferrum::cuda
