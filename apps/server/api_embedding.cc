@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array kHarmless = {"user"sv};
+constexpr std::array kHarmlessOfEmbeddings = {"user"sv};
 
 static_assert(std::endian::native == std::endian::little, "clients read little-endian numbers");
 
@@ -86,7 +86,7 @@ std::variant<EmbeddingRequest, ApiError> parse_embedding_request(const Json& bod
   request.base64 = second_of(fields, "encoding_format", "float", "base64");
   request.normalize = fields.boolean("normalize").value_or(true);
   request.dimensions = fields.integer("dimensions", 1, INT32_MAX);
-  fields.refuse_unknown(kHarmless);
+  fields.refuse_unknown(kHarmlessOfEmbeddings);
   if (errors) return *errors;
   return request;
 }

@@ -11,10 +11,10 @@
 namespace ferrum {
 namespace {
 
-const std::vector<float> kRows = {1, 2, 3, 4, 5, 6, 7, 8};
+const std::vector<float> kTwoRows = {1, 2, 3, 4, 5, 6, 7, 8};
 
 std::string encoded(const std::string& file) { return to_base64(std::as_bytes(std::span(file))); }
-std::string two_rows() { return encoded(safetensors("F32", {2, 4}, bytes_of_numbers(kRows))); }
+std::string two_rows() { return encoded(safetensors("F32", {2, 4}, bytes_of_numbers(kTwoRows))); }
 
 class PromptEmbedsTest : public ServiceTest {
  protected:
@@ -47,7 +47,7 @@ TEST_F(PromptEmbedsTest, ReachTheEngineAsRowsWithoutTokens) {
   const Request request = engine_.submitted().at(0);
   EXPECT_EQ(request.prompt, std::vector<TokenId>(2, kNoToken));
   ASSERT_NE(request.embeddings, nullptr);
-  EXPECT_EQ(*request.embeddings, kRows);
+  EXPECT_EQ(*request.embeddings, kTwoRows);
   EXPECT_EQ(request.hidden, HiddenStates::kNone);
 }
 
@@ -77,7 +77,7 @@ TEST_F(PromptEmbedsTest, EverythingElseIsRefusedWithItsPlace) {
   expect_refused(complete_embeds("[" + good + ",null]"), "prompt_embeds[1]", "must be a string of base64");
   expect_refused(complete_embeds(quote("a+b")), "prompt_embeds", "base64");
   expect_refused(complete_embeds(quote(encoded("PK\x03\x04 an archive"))), "prompt_embeds", "torch.save");
-  const std::string wide = encoded(safetensors("F32", {1, 8}, bytes_of_numbers(kRows)));
+  const std::string wide = encoded(safetensors("F32", {1, 8}, bytes_of_numbers(kTwoRows)));
   expect_refused(complete_embeds("[" + good + "," + quote(wide) + "]"), "prompt_embeds[1]", "shape is [1, 8]");
   const std::string infinite = encoded(safetensors("F32", {1, 4}, bytes_of_numbers({1, 2, HUGE_VALF, 4})));
   expect_refused(complete_embeds(quote(infinite)), "prompt_embeds", "NaN or infinite at [0, 2]");

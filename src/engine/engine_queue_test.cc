@@ -7,7 +7,7 @@
 namespace ferrum {
 namespace {
 
-std::vector<TokenId> long_prompt(int length) {
+std::vector<TokenId> prompt_of(int length) {
   std::vector<TokenId> prompt;
   for (int i = 0; i < length; ++i) prompt.push_back(3 + i * 7 % 30);
   return prompt;
@@ -27,11 +27,11 @@ TEST(EngineChoices, EachIsWhatItsSeedGivesAloneAndThePromptIsReadOnce) {
     o.scheduler.max_batched_tokens = 16;  // the prompt takes several steps
     Harness h(o);
     std::vector<Heard> heard(5);
-    ASSERT_TRUE(submit_choices(h.core, endless(long_prompt(50), 30), heard).is_ok());
+    ASSERT_TRUE(submit_choices(h.core, endless(prompt_of(50), 30), heard).is_ok());
     h.run();
     EXPECT_EQ(h.core.stats().prompt_tokens, 50u + 4u) << "each choice computes the prompt's last token";
     for (size_t i = 0; i < heard.size(); ++i) {
-      Request one = endless(long_prompt(50), 30);
+      Request one = endless(prompt_of(50), 30);
       one.sampling.seed = 5 + i;
       const Heard alone = Harness().alone(one);
       EXPECT_EQ(heard[i].tokens, alone.tokens) << "choice " << i;
@@ -47,11 +47,11 @@ TEST(EngineChoices, AreTheSameWithFewPlacesAndAShortPool) {
   o.num_blocks = 25;  // of which one sequence takes 20
   Harness h(o);
   std::vector<Heard> heard(5);
-  ASSERT_TRUE(submit_choices(h.core, endless(long_prompt(50), 30), heard).is_ok());
+  ASSERT_TRUE(submit_choices(h.core, endless(prompt_of(50), 30), heard).is_ok());
   h.run();
   EXPECT_GT(h.core.stats().preemptions, 0u);
   for (size_t i = 0; i < heard.size(); ++i) {
-    Request one = endless(long_prompt(50), 30);
+    Request one = endless(prompt_of(50), 30);
     one.sampling.seed = 5 + i;
     EXPECT_EQ(heard[i].tokens, Harness().alone(one).tokens) << "choice " << i;
   }
@@ -59,7 +59,7 @@ TEST(EngineChoices, AreTheSameWithFewPlacesAndAShortPool) {
 
 TEST(EngineChoices, AreEachScoredWhereThePromptIs) {
   Harness h;
-  Request r = endless(long_prompt(40), 3);
+  Request r = endless(prompt_of(40), 3);
   r.prompt_logprobs = true;
   r.sampling.logprobs = 0;
   std::vector<Heard> heard(2);
@@ -88,7 +88,7 @@ TEST(EngineChoices, AreTakenTogetherOrNotAtAll) {
 TEST(EngineChoices, OneCanBeCancelledAndTheOthersGoOn) {
   Harness h;
   std::vector<Heard> heard(3);
-  const auto ids = submit_choices(h.core, endless(long_prompt(20), 30), heard);
+  const auto ids = submit_choices(h.core, endless(prompt_of(20), 30), heard);
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(*h.core.step());
   h.core.cancel((*ids)[0]);
   h.run();
@@ -152,7 +152,7 @@ TEST(EngineQueue, TenantsDoNotFindEachOthersTextWhateverTheirSalt) {
   o.prefix_cache = true;
   Harness h(o);
   const auto cached = [&](const char* tenant, const char* salt) {
-    Request r = endless(long_prompt(40), 2);
+    Request r = endless(prompt_of(40), 2);
     r.tenant = tenant;
     r.cache_salt = salt;
     return h.alone(r).last.usage.cached_tokens;
