@@ -4,7 +4,6 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/exp.h"
 #include "backend/cpu/kernels/plain.h"
-#include "backend/cpu/kernels/repeat.h"
 
 namespace ferrum::FERRUM_ISA_NAMESPACE {
 
@@ -238,44 +237,38 @@ struct ValuesPlace {
   int64_t n;
 };
 
-// Adds positions begin .. end - 1 to acc. Where not all rows see them (kRagged), those that do not are passed over: a
-// weight of 0 would let NaN through.
+// Adds positions begin .. end - 1 to sums [kRows][kVectors]. Where not all rows see them (kRagged), those that do not
+// are passed over: a weight of 0 would let NaN through.
 template <typename Kv, int kRows, int kVectors, bool kRagged>
 FERRUM_INLINE void add_positions(const AttentionTask& task, const Chunk& chunk, const RowTile<kRows>& see,
                                  const float (*weights)[kAttentionChunk], int begin, int end, ValuesPlace place,
-                                 F32* sums) {
+                                 F32 (&sums)[kRows][kVectors]) {
   const size_t row_bytes = static_cast<size_t>(task.head_dim) * Kv::kBytes;
-  F32 acc[kRows * kVectors];
-  repeat<kRows * kVectors>([&](auto i) FERRUM_INLINE_BODY { acc[i] = sums[i]; });
   for (int j = begin; j < end;) {
     const int run = j >> chunk.shift, next = (run + 1) << chunk.shift, stop = next < end ? next : end;
     const size_t before = static_cast<size_t>(j & (chunk.lanes - 1)) * row_bytes + place.at;
     const std::byte *v = v_run(chunk, run)[0] + before, *ahead = v_run(chunk, run)[kAheadRuns] + before;
     for (; j < stop; ++j, v += row_bytes, ahead += row_bytes) {
       F32 x[kVectors];
-      repeat<kVectors>([&](auto i) FERRUM_INLINE_BODY {
+      for (int i = 0; i < kVectors; ++i) {
         const std::byte* p = v + static_cast<size_t>(i) * 16 * Kv::kBytes;
         x[i] = place.n == 16 ? Kv::load16(p) : load_some<Kv>(p, place.n);
-      });
+      }
       for (size_t b = 0; b < kVectors * 16 * Kv::kBytes; b += 64) __builtin_prefetch(ahead + b, 0, 2);
-      repeat<kRows>([&](auto r) FERRUM_INLINE_BODY {
-        if (kRagged && (j < see.first[r] || j > see.last[r])) return;
+      for (int r = 0; r < kRows; ++r) {
+        if (kRagged && (j < see.first[r] || j > see.last[r])) continue;
         const F32 w = set1(weights[r][j]);
-        repeat<kVectors>([&](auto i) FERRUM_INLINE_BODY {
-          F32& sum = acc[r * kVectors + i];
-          sum = fma(w, x[i], sum);
-        });
-      });
+        for (int i = 0; i < kVectors; ++i) sums[r][i] = fma(w, x[i], sums[r][i]);
+      }
     }
   }
-  repeat<kRows * kVectors>([&](auto i) FERRUM_INLINE_BODY { sums[i] = acc[i]; });
 }
 
 // In a function of its own: beside it, the compiler would keep the sums of what all rows see in memory, too.
 template <typename Kv, int kRows, int kVectors>
 __attribute__((noinline)) static void add_ragged(const AttentionTask& task, const Chunk& chunk,
                                                  const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
-                                                 int begin, int end, ValuesPlace place, F32* sums) {
+                                                 int begin, int end, ValuesPlace place, F32 (&sums)[kRows][kVectors]) {
   add_positions<Kv, kRows, kVectors, true>(task, chunk, see, weights, begin, end, place, sums);
 }
 
@@ -284,8 +277,10 @@ FERRUM_INLINE void add_some_values(const AttentionTask& task, const Chunk& chunk
                                    const RowTile<kRows>& see, const float (*weights)[kAttentionChunk],
                                    const Merge* merges, int64_t element, int64_t n) {
   const ValuesPlace place{static_cast<size_t>(element) * Kv::kBytes, n};
-  F32 acc[kRows * kVectors];
-  for (F32& sum : acc) sum = zero();
+  F32 acc[kRows][kVectors];
+  for (auto& row : acc) {
+    for (F32& sum : row) sum = zero();
+  }
   const auto ragged = [&](int begin, int end) {
     if (begin < end) add_ragged<Kv, kRows, kVectors>(task, chunk, see, weights, begin, end, place, acc);
   };
@@ -298,10 +293,10 @@ FERRUM_INLINE void add_some_values(const AttentionTask& task, const Chunk& chunk
     for (int i = 0; i < kVectors; ++i) {
       float* out = rows[r].out + element + 16 * i;
       if (task.stats == nullptr) {
-        fold(out, acc[r * kVectors + i], merges[r], n);
+        fold(out, acc[r][i], merges[r], n);
       } else {
         float some[16];
-        store(some, acc[r * kVectors + i]);
+        store(some, acc[r][i]);
         std::memcpy(out, some, static_cast<size_t>(n) * sizeof(float));
       }
     }
