@@ -11,6 +11,8 @@
 #include <random>
 #include <vector>
 
+#include "moe/random_router_for_test.h"
+
 namespace ferrum {
 namespace {
 
@@ -93,16 +95,8 @@ TEST(Router, IsTheNaiveDefinitionForRandomSpecs) {
   std::normal_distribution<float> normal(0, 2);
   const auto pick = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n)); };
   for (int trial = 0; trial < 3000; ++trial) {
-    RouterSpec s;
-    const int group_size = 1 + pick(9);
-    s.groups = 1 + pick(6);
-    s.num_experts = s.groups * group_size;
-    s.top_groups = 1 + pick(s.groups);
-    s.top_k = 1 + pick(s.top_groups * group_size);
-    s.group_experts = 1 + pick(group_size);
-    s.score = pick(2) == 0 ? RouterScore::kSoftmax : RouterScore::kSigmoid;
-    s.normalize = pick(2) == 0;
-    s.scale = pick(2) == 0 ? 1.0f : 2.5f;
+    const int group_size = 1 + pick(9), groups = 1 + pick(6);
+    const RouterSpec s = testing_support::random_router(pick, groups, group_size);
     std::vector<float> logits(static_cast<size_t>(s.num_experts)), bias;
     for (float& l : logits) l = normal(random);
     if (pick(2) == 0) {

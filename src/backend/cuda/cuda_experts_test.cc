@@ -5,6 +5,7 @@
 #include "backend/cuda/cuda_test_support.h"
 #include "backend/experts_for_test.h"
 #include "moe/bucket_plan.h"
+#include "moe/random_router_for_test.h"
 #include "moe/router.h"
 
 namespace ferrum {
@@ -96,16 +97,8 @@ void expect_the_reference(const Task& task, const std::string& what) {
 
 Task random_task(Random& random, int trial) {
   const auto pick = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n)); };
-  RouterSpec s;
-  const int group_size = 1 + pick(12);
-  s.groups = pick(2) == 0 ? 1 : 1 + pick(7);
-  s.num_experts = s.groups * group_size;
-  s.top_groups = 1 + pick(s.groups);
-  s.top_k = 1 + pick(s.top_groups * group_size);
-  s.group_experts = 1 + pick(group_size);
-  s.score = pick(2) == 0 ? RouterScore::kSoftmax : RouterScore::kSigmoid;
-  s.normalize = pick(2) == 0;
-  s.scale = pick(2) == 0 ? 1.0f : 2.5f;
+  const int group_size = 1 + pick(12), groups = pick(2) == 0 ? 1 : 1 + pick(7);
+  const RouterSpec s = testing_support::random_router(pick, groups, group_size);
   const bool shared = pick(2) == 0;
   Task task{s, Matrix::random(random, 1 + pick(6), s.num_experts + (shared ? 1 : 0), pick(3), 2.0f), {}, shared};
   // Every second trial: few values, hence ties of experts and of groups.
