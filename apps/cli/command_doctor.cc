@@ -89,8 +89,8 @@ Check check_huge_pages(const Machine& machine) {
 
 std::vector<Check> check_gpu() {
   const GpuProbe probe = probe_gpus();
-  const CudaHost host = cuda_host();
   if (probe.devices.empty()) return {{"GPU", probe.reason.empty() ? "none" : probe.reason, ""}};
+  const CudaHost host = cuda_host(probe);
   std::vector<Check> checks;
   for (const GpuDevice& device : probe.devices) {
     const std::string free = device.vram_free ? format_bytes(*device.vram_free) + " free of " : "";

@@ -76,10 +76,11 @@ CpuHost cpu_host() {
   return host;
 }
 
-CudaHost cuda_host() {
+CudaHost cuda_host(const GpuProbe& probe) {
   const Result<CudaDevice> found = find_cuda_device();
-  return cuda_host(probe_gpus(), found.status().message(), compiled_kernel_features());
+  return cuda_host(probe, found.status().message(), compiled_kernel_features());
 }
+CudaHost cuda_host() { return cuda_host(probe_gpus()); }
 
 Hosts hosts() { return {cpu_host(), cuda_host()}; }
 

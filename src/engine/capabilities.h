@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "config/capabilities.h"
+#include "config/gpu_probe.h"
 #include "io/gguf.h"
 
 namespace ferrum {
@@ -14,6 +15,7 @@ ModelCapabilities model_capabilities(const std::shared_ptr<const Gguf>& file);
 
 // What backend cuda can compute on here, or why it cannot. Asks the driver, takes nothing of the device.
 CudaHost cuda_host();
+CudaHost cuda_host(const GpuProbe& probe);  // where it has been probed already
 Hosts hosts();
 
 // Instruction sets of the cpu backend that this machine and build have, cores, and the memory that is free now.
