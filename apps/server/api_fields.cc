@@ -14,6 +14,17 @@ std::optional<double> read_seconds(FieldReader& fields, std::string_view name) {
   return seconds;
 }
 
+// Appends the ids of an array that is found at `path`, up to the first entry that is none and sets the error.
+void append_token_ids(FieldReader& fields, const Json& list, const std::string& path, std::vector<TokenId>& tokens) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].is_number_unsigned() || list[i].get<uint64_t>() > INT32_MAX) {
+      const std::string where = path + "[" + std::to_string(i) + "]";
+      return fields.errors().set(where, where + " must be a token id");
+    }
+    tokens.push_back(static_cast<TokenId>(list[i].get<uint64_t>()));
+  }
+}
+
 }  // namespace
 
 void read_model_and_queueing(FieldReader& fields, const ApiLimits& limits, GenerationParams& params) {
@@ -42,14 +53,7 @@ void read_token_list(FieldReader& fields, std::string_view name, int limit, std:
     return fields.errors().set(path, path + " has " + std::to_string(value->size()) + " entries; at most " +
                                          std::to_string(limit) + " are allowed");
   }
-  for (size_t i = 0; i < value->size(); ++i) {
-    const Json& id = (*value)[i];
-    if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
-      const std::string where = path + "[" + std::to_string(i) + "]";
-      return fields.errors().set(where, where + " must be a token id");
-    }
-    tokens.push_back(static_cast<TokenId>(id.get<uint64_t>()));
-  }
+  append_token_ids(fields, *value, path, tokens);
 }
 
 void read_prompts(FieldReader& fields, std::string_view name, const ApiLimits& limits, std::vector<Prompt>& prompts) {
@@ -58,14 +62,7 @@ void read_prompts(FieldReader& fields, std::string_view name, const ApiLimits& l
   if (value == nullptr) return fields.errors().set(field, field + " is missing");
   const auto token_list = [&](const Json& list, const std::string& path) {
     std::vector<TokenId> tokens;
-    for (size_t i = 0; i < list.size(); ++i) {
-      if (!list[i].is_number_unsigned() || list[i].get<uint64_t>() > INT32_MAX) {
-        const std::string where = path + "[" + std::to_string(i) + "]";
-        fields.errors().set(where, where + " must be a token id");
-        break;
-      }
-      tokens.push_back(static_cast<TokenId>(list[i].get<uint64_t>()));
-    }
+    append_token_ids(fields, list, path, tokens);
     prompts.emplace_back(std::move(tokens));
   };
   if (value->is_string()) return prompts.emplace_back(value->get<std::string>()), void();

@@ -163,6 +163,11 @@ int64_t copied_bytes(const BackendConfig& config, const ConstView& weight) {
   return static_cast<int64_t>(panel_bytes(weight.dtype, weight.dim(0), weight.dim(1)));
 }
 
+int64_t placed_bytes(const BackendConfig& config, const ConstView& tensor) {
+  if (config.name != "cuda") return 0;
+  return static_cast<int64_t>(cuda::aligned_on_device(bytes_of(tensor.dtype, tensor.elements())));
+}
+
 int64_t expert_slot_bytes(const BackendConfig& config, const ExpertsSpec& experts) {
   return config.name == "cpu" ? CpuExpertStore::slot_bytes(config.layout, experts) : 0;
 }

@@ -59,6 +59,9 @@ int64_t scratch_bytes(const BackendConfig& config, std::span<const ConstView> we
 // Bytes that such a backend copies of this weight when it makes a Linear of it; 0 if it is used where it is.
 int64_t copied_bytes(const BackendConfig& config, const ConstView& weight);
 
+// Bytes of device memory that Backend::place() takes for this tensor; 0 if it is used where it is.
+int64_t placed_bytes(const BackendConfig& config, const ConstView& tensor);
+
 // Bytes of memory for one of these experts, any of them; 0 if they are used where they are.
 int64_t expert_slot_bytes(const BackendConfig& config, const ExpertsSpec& experts);
 

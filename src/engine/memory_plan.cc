@@ -33,10 +33,6 @@ constexpr int64_t kPerThread = int64_t{64} << 10;
 // headroom (config/resolver.cc).
 int64_t device_reserve(int64_t device_bytes) { return std::max(device_bytes / 10, int64_t{2} << 30); }
 
-// Arrays on a device begin at multiples of this.
-int64_t device_aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
-int64_t bytes_of_view(const ConstView& v) { return static_cast<int64_t>(bytes_of(v.dtype, v.elements())); }
-
 int64_t page_rounded(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
 // A std::string on the heap: itself, and its text where that is longer than the 15 bytes it can hold within.
@@ -165,9 +161,9 @@ class Planner {
     for (const GgufTensor& tensor : file.tensors()) bytes += static_cast<int64_t>(tensor.bytes);
     const auto file_bytes = static_cast<int64_t>(file.file_bytes());
     if (on_device()) {
-      int64_t placed = device_aligned(bytes_of_view(weights.embedding));  // and vectors
+      int64_t placed = placed_bytes(backend_config(o_), weights.embedding);  // and vectors
       for (const GgufTensor& tensor : file.tensors()) {
-        if (tensor.view.rank == 1) placed += device_aligned(static_cast<int64_t>(tensor.bytes));
+        if (tensor.view.rank == 1) placed += placed_bytes(backend_config(o_), tensor.view);
       }
       int64_t packed = 0;
       const Matrices matrices = matrices_of(weights);
